@@ -1,0 +1,45 @@
+// Copyright The netboot-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// Artifact is one file to serve: where it comes from, and the digest that its bytes must have.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.sha256) != (has(self.insecureSkipVerify) && self.insecureSkipVerify)",message="set sha256 (sha256sum FILE prints it), or insecureSkipVerify: true for a file without a known digest; one of the two"
+type Artifact struct {
+	// url is where the file comes from. http, https and oci (not yet served by this version) name a server;
+	// file:///NAME is NAME below the folder given by --files-dir. Credentials do not belong into it.
+	// Example: https://mirror.example.com/debian/linux
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=8
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(https?://[^/?#]+|oci://[^/?#]+|file:///)[!-~]*$')",message="url must start with http://HOST, https://HOST, oci://HOST or file:/// and hold no spaces or control characters (write a space as %20)"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://[^/?#]*@')",message="url must not hold a user name or password: remove the part before @"
+	URL string `json:"url"`
+
+	// mirrors are further URLs of the same file, tried in this order when url fails.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=4
+	// +kubebuilder:validation:items:MinLength=8
+	// +kubebuilder:validation:items:MaxLength=2048
+	// +kubebuilder:validation:items:Pattern=`^(https?://[^/?#@]+|oci://[^/?#@]+|file:///)[!-~]*$`
+	Mirrors []string `json:"mirrors,omitempty"`
+
+	// sha256 is the digest of the file, 64 lower-case hex digits, as printed by sha256sum. Bytes with another digest
+	// are never served.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=64
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9a-f]{64}$')",message="sha256 must be 64 lower-case hex digits, as printed by: sha256sum FILE"
+	SHA256 string `json:"sha256,omitempty"`
+
+	// insecureSkipVerify serves whatever the URL delivers, without a digest. Default false. A machine then boots
+	// what any host on the path chose to send.
+	//
+	// +optional
+	InsecureSkipVerify bool `json:"insecureSkipVerify,omitempty"`
+}

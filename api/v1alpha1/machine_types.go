@@ -1,0 +1,249 @@
+// Copyright The netboot-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Machine is a computer that boots from the network, known by the MAC addresses of its interfaces.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=nbm,categories=netboot
+// +kubebuilder:metadata:labels="app.kubernetes.io/component=crds"
+// +kubebuilder:printcolumn:name="MAC",type=string,JSONPath=`.spec.macAddresses[0]`
+// +kubebuilder:printcolumn:name="Profile",type=string,JSONPath=`.spec.profileRef.name`
+// +kubebuilder:printcolumn:name="Policy",type=string,JSONPath=`.spec.bootPolicy`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Stage",type=string,JSONPath=`.status.lastBoot.stage`
+// +kubebuilder:printcolumn:name="Last-Boot",type=date,JSONPath=`.status.lastBoot.startTime`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
+type Machine struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is who the machine is and what it shall boot.
+	//
+	// +required
+	Spec MachineSpec `json:"spec"`
+
+	// status is what the operator found out about it.
+	//
+	// +optional
+	// +kubebuilder:default={observedGeneration: -1}
+	Status MachineStatus `json:"status,omitempty"`
+}
+
+// MachineList is a list of Machines.
+//
+// +kubebuilder:object:root=true
+type MachineList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Machine `json:"items"`
+}
+
+// MACAddress is the hardware address of an Ethernet interface: six bytes in hex, separated by ":" or "-", in any case.
+//
+// +kubebuilder:validation:MinLength=17
+// +kubebuilder:validation:MaxLength=17
+// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$') || self.matches('^[0-9A-Fa-f]{2}(-[0-9A-Fa-f]{2}){5}$')",message="a MAC address is six pairs of hex digits, such as 52:54:00:aa:bb:01"
+// +kubebuilder:validation:XValidation:rule="!self.matches('^.[13579bBdDfF]') && !self.matches('^(00[:-]){5}00$')",message="this is a multicast or the zero address, which no interface can have: use the one printed by ip link or on the machine's label"
+type MACAddress string
+
+// VariableValue is a value for templates, one line.
+//
+// +kubebuilder:validation:MaxLength=1024
+// +kubebuilder:validation:XValidation:rule="!self.matches('[[:cntrl:]]')",message="a variable must be one line without control characters"
+type VariableValue string
+
+// MachineSpec is who a machine is and what it shall boot.
+type MachineSpec struct {
+	// macAddresses of the interfaces that the machine may boot from; any of them will do. Compared in lower case with
+	// colons. Example: ["52:54:00:aa:bb:01"]
+	//
+	// +required
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, a.lowerAscii().replace('-', ':') == b.lowerAscii().replace('-', ':')))",message="the same MAC address is listed twice (upper and lower case, ':' and '-' do not differ): remove one"
+	MACAddresses []MACAddress `json:"macAddresses"`
+
+	// systemUUID is the SMBIOS UUID, a further identity; as printed by dmidecode -s system-uuid. Some loaders swap the
+	// bytes of its first three fields: both orders match.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=36
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$')",message="systemUUID must be a UUID such as a1b2c3d4-e5f6-4788-99aa-bbccddeeff00, as printed by: dmidecode -s system-uuid"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0-]*$') && !self.matches('^[fF-]*$')",message="this systemUUID is a placeholder that many machines share: leave the field out"
+	SystemUUID string `json:"systemUUID,omitempty"`
+
+	// serialNumber is the SMBIOS or board serial number, a further identity.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[!-~]([ -~]*[!-~])?$')",message="serialNumber must be printable ASCII without space at either end"
+	SerialNumber string `json:"serialNumber,omitempty"`
+
+	// architecture of the machine's CPU. When unset, what the loader tells, else the first platform of the profile.
+	//
+	// +optional
+	Architecture Architecture `json:"architecture,omitempty"`
+
+	// hostname for templates. When unset, the object's name.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?([.][a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$')",message="hostname must be a DNS name in lower case, such as node-01 or node-01.example.com"
+	Hostname string `json:"hostname,omitempty"`
+
+	// profileRef names the BootProfile to boot, in the same namespace. When unset, the machine is known and boots from
+	// its own disk.
+	//
+	// +optional
+	ProfileRef *ProfileReference `json:"profileRef,omitempty"`
+
+	// bootPolicy says when the machine boots its profile: Once, until the boot is completed, and again for each new
+	// bootID; Continuous, each time it asks; Disabled, never. At other times it boots from its own disk. Default Once.
+	//
+	// +optional
+	// +default="Once"
+	// +kubebuilder:validation:Enum=Once;Continuous;Disabled
+	// +kubebuilder:validation:MaxLength=16
+	BootPolicy BootPolicy `json:"bootPolicy,omitempty"`
+
+	// bootID tells boots under the policy Once apart: a new value arms the machine once more. Default "1".
+	//
+	// +optional
+	// +default="1"
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9._-]+$')",message="bootID may hold letters, digits, '.', '_' and '-'"
+	BootID string `json:"bootID,omitempty"`
+
+	// completeOn says what completes a boot under the policy Once. Callback: the machine reports it over HTTP.
+	// PayloadServed: the last file of the boot was sent. When unset, Callback if a rendered text holds the callback's
+	// URL, else PayloadServed.
+	//
+	// +optional
+	// +kubebuilder:validation:Enum=Callback;PayloadServed
+	// +kubebuilder:validation:MaxLength=16
+	CompleteOn CompleteOn `json:"completeOn,omitempty"`
+
+	// kernelArgs come after the profile's. A key that is named here ("console" in "console=ttyS1") replaces all of the
+	// profile's arguments with that key; "-KEY" removes them. Keys that are repeated within one list stay (two consoles).
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	KernelArgs []KernelArgument `json:"kernelArgs,omitempty"`
+
+	// variables for templates: {rack: r12} is .Machine.Variables.rack there.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:XValidation:rule="self.all(name, name.matches('^[A-Za-z_][A-Za-z0-9_]{0,62}$'))",message="the name of a variable must be letters, digits and '_', not start with a digit, and have at most 63 characters"
+	Variables map[string]VariableValue `json:"variables,omitempty"`
+
+	// configs of this machine take the place of the profile's with the same name.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	Configs []Config `json:"configs,omitempty"`
+}
+
+// ProfileReference names a BootProfile in the same namespace.
+type ProfileReference struct {
+	// name of the BootProfile.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
+// BootPolicy says when a machine boots its profile (Redfish: BootSourceOverrideEnabled).
+type BootPolicy string
+
+// The values of [BootPolicy].
+const (
+	BootPolicyOnce       BootPolicy = "Once"
+	BootPolicyContinuous BootPolicy = "Continuous"
+	BootPolicyDisabled   BootPolicy = "Disabled"
+)
+
+// CompleteOn says what completes a boot under the policy Once.
+type CompleteOn string
+
+// The values of [CompleteOn].
+const (
+	CompleteOnCallback      CompleteOn = "Callback"
+	CompleteOnPayloadServed CompleteOn = "PayloadServed"
+)
+
+// MachineStatus is what the operator found out about a Machine.
+type MachineStatus struct {
+	// observedGeneration is the metadata.generation that this status speaks of; -1 before the first look.
+	//
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions are Accepted, ProfileResolved, Rendered, Ready and, while only an edit can help, Stalled.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// profile is the BootProfile that the Machine was last resolved with.
+	//
+	// +optional
+	Profile *ObservedProfile `json:"profile,omitempty"`
+
+	// bootID is the spec.bootID whose boot is completed; empty before the first. Under the policy Once a Machine whose
+	// two bootIDs are equal boots from its own disk.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	BootID string `json:"bootID,omitempty"`
+
+	// lastBoot is the latest boot that the servers saw.
+	//
+	// +optional
+	LastBoot *LastBoot `json:"lastBoot,omitempty"`
+}
+
+// ObservedProfile is the state of a BootProfile that a Machine was resolved with.
+type ObservedProfile struct {
+	// name of the BootProfile.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// generation of the BootProfile.
+	//
+	// +required
+	Generation int64 `json:"generation"`
+}
+
+// LastBoot is how far a machine came when it last booted.
+type LastBoot struct {
+	// startTime is when its first request came in.
+	//
+	// +required
+	StartTime metav1.Time `json:"startTime"`
+
+	// stage that the boot reached. Example: Kernel
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Stage string `json:"stage,omitempty"`
+}
