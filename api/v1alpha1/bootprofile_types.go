@@ -32,7 +32,7 @@ type BootProfile struct {
 	// status is what the operator found out about it.
 	//
 	// +optional
-	// +kubebuilder:default={observedGeneration: -1}
+	// +kubebuilder:default:={"observedGeneration":-1}
 	Status BootProfileStatus `json:"status,omitempty"`
 }
 

@@ -34,7 +34,7 @@ type Machine struct {
 	// status is what the operator found out about it.
 	//
 	// +optional
-	// +kubebuilder:default={observedGeneration: -1}
+	// +kubebuilder:default:={"observedGeneration":-1}
 	Status MachineStatus `json:"status,omitempty"`
 }
 
