@@ -5,3 +5,6 @@ cd "$(dirname "$0")/.."
 gen() { go tool -modfile=tools.mod controller-gen "$@"; }
 gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
 gen crd paths=./api/... output:crd:dir=config/crd/bases
+gen rbac:roleName=netboot-operator paths=./controllers/... output:rbac:dir=config/rbac
+go tool -modfile=tools.mod crd-ref-docs --log-level=ERROR --source-path=api/v1alpha1 --config=hack/api-docs.yaml \
+  --renderer=markdown --output-path=docs/api.md

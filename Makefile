@@ -1,0 +1,63 @@
+# `make` prints what there is. Everything that a target needs, it builds or installs itself.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+TOOL := go tool -modfile=tools.mod
+FUZZTIME ?= 30s
+GO_SOURCES := $(shell git ls-files -co --exclude-standard '*.go' go.mod go.sum 'config/crd/*')
+
+.PHONY: help
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: bin/netboot ## build bin/netboot
+
+bin/netboot: $(GO_SOURCES)
+	CGO_ENABLED=0 go build -trimpath -o $@ ./cmd/netboot
+
+.PHONY: run
+run: bin/netboot ## serve the samples standalone, without root and without a cluster
+	hack/run.sh
+
+.PHONY: demo
+demo: bin/netboot ## boot the sample machine in QEMU, its console on the screen (DEMO_ARGS="--expect TEXT": until TEXT shows)
+	hack/demo.sh $(DEMO_ARGS)
+
+.PHONY: test
+test: ## all tests but those with firmware, with the race detector; builds an API server the first time
+	hack/test.sh
+
+.PHONY: e2e
+e2e: bin/netboot ## boot real firmware in QEMU from a real API server; needs root
+	hack/e2e.sh
+
+.PHONY: bench
+bench: ## benchmarks
+	go test -run '^$$' -bench . -benchmem ./pkg/...
+
+.PHONY: fuzz
+fuzz: ## each fuzz test for FUZZTIME
+	hack/fuzz.sh $(FUZZTIME)
+
+.PHONY: generate
+generate: ## write the generated files
+	hack/generate.sh
+
+.PHONY: verify
+verify: ## regenerate, tidy and format, and fail if that changes anything
+	hack/verify.sh
+
+.PHONY: lint
+lint: ## static checks
+	$(TOOL) golangci-lint run ./...
+	$(TOOL) golangci-lint run --build-tags e2e ./test/e2e/...
+
+.PHONY: cluster
+cluster: ## a throwaway API server with the CRDs, to try things on; prints how
+	hack/cluster.sh
+
+.PHONY: clean
+clean: ## remove what was built here
+	rm -rf bin build

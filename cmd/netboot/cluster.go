@@ -1,0 +1,76 @@
+// Copyright The netboot-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
+	"github.com/netboot-operator/netboot-operator/controllers"
+	"github.com/netboot-operator/netboot-operator/pkg/artifact"
+	"github.com/netboot-operator/netboot-operator/pkg/index"
+)
+
+// serveCluster follows the API server.
+func serveCluster(ctx context.Context, o *serveOptions, log logr.Logger, x *index.Index, store *artifact.Store, events *controllers.ArtifactEvents, s *servers) error {
+	config, home, err := kubeConfig(o.kubeconfig)
+	if err != nil {
+		return usagef("no API server: %w; set --kubeconfig, or --manifests to serve without one", err)
+	}
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return fmt.Errorf("build scheme: %w", err)
+		}
+	}
+	cacheOptions := cache.Options{DefaultTransform: cache.TransformStripManagedFields()}
+	if o.namespace != "" {
+		cacheOptions.DefaultNamespaces = map[string]cache.Config{o.namespace: {}}
+	}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                        scheme,
+		Logger:                        log,
+		Cache:                         cacheOptions,
+		Client:                        client.Options{FieldOwner: "netboot-operator", FieldValidation: "Strict"},
+		Metrics:                       metricsserver.Options{BindAddress: "0"}, // serveMetrics serves the registry
+		LeaderElection:                true,
+		LeaderElectionID:              "netboot-operator",
+		LeaderElectionNamespace:       home,
+		LeaderElectionReleaseOnCancel: true, // run ends with the manager
+		GracefulShutdownTimeout:       new(o.shutdownGrace + 5*time.Second),
+	})
+	if err != nil {
+		return fmt.Errorf("connect to the API server: %w", err)
+	}
+	if err := controllers.Setup(ctx, mgr, x, store, events, s.serve); err != nil {
+		return err
+	}
+	return together(ctx, mgr.Start, func(ctx context.Context) error { return serveMetrics(ctx, o, log, s, nil) })
+}
+
+// kubeConfig finds the API server, and the namespace that is this process's own.
+func kubeConfig(file string) (*rest.Config, string, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = file
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil)
+	config, err := loader.ClientConfig()
+	if err != nil {
+		return nil, "", err
+	}
+	config.QPS = -1 // the API server's priority and fairness decides
+	namespace, _, err := loader.Namespace()
+	return config, namespace, err
+}

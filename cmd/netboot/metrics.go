@@ -1,0 +1,42 @@
+// Copyright The netboot-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"io"
+	"net/http"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/netboot-operator/netboot-operator/controllers"
+)
+
+// serveMetrics answers /metrics, /healthz, /readyz and, standalone, the objects with their status. It listens from the
+// start, unlike the servers: that a pod is not ready must be told.
+func serveMetrics(ctx context.Context, o *serveOptions, log logr.Logger, s *servers, objects *controllers.Standalone) error {
+	l, err := listenTCP(ctx, o.metricsAddress)
+	if err != nil {
+		return usagef("--metrics-bind-address=%s: %w", o.metricsAddress, err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(ctrlmetrics.Registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "ok\n") // the client is gone, or not
+	})
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if !s.ready.Load() {
+			http.Error(w, "not serving: the index is not filled yet, or the process is shutting down", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = io.WriteString(w, "ok\n") // the client is gone, or not
+	})
+	if objects != nil {
+		mux.Handle(controllers.APIPrefix, objects)
+	}
+	log.Info("Serving metrics", "address", l.Addr())
+	return serveHTTP(ctx, l, mux, 0)
+}

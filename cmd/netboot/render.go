@@ -1,0 +1,113 @@
+// Copyright The netboot-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/netboot-operator/netboot-operator/api/manifest"
+	"github.com/netboot-operator/netboot-operator/controllers"
+	"github.com/netboot-operator/netboot-operator/pkg/boot"
+	"github.com/netboot-operator/netboot-operator/pkg/index"
+	"github.com/netboot-operator/netboot-operator/pkg/render"
+)
+
+// renderOptions are the flags of netboot render.
+type renderOptions struct {
+	manifests, mac, as, over, server string
+}
+
+func newRender() *cobra.Command {
+	o := &renderOptions{}
+	cmd := &cobra.Command{
+		Use:   "render -f DIR --mac MAC --as pxelinux|grub|ipxe",
+		Short: "Print the boot configuration that a machine would get",
+		Long: "Print, byte for byte, what netboot serve --manifests DIR answers to the machine with this MAC address.\n" +
+			"Why a machine gets no configuration goes to standard error, with exit code 1.",
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&o.manifests, "filename", "f", "", "`DIR` of manifests")
+	flags.StringVar(&o.mac, "mac", "", "`MAC` address of the interface that boots")
+	flags.StringVar(&o.as, "as", "", "`LOADER` that asks: pxelinux, grub or ipxe")
+	flags.StringVar(&o.over, "over", "", "`PROTOCOL` by which it asks, tftp or http (default: http for ipxe, else tftp)")
+	flags.StringVar(&o.server, "server", "127.0.0.1:8080", "`HOST[:PORT]` of the HTTP server, for URLs")
+	return cmd
+}
+
+func (o *renderOptions) run(cmd *cobra.Command) error {
+	request, err := o.request()
+	if err != nil {
+		return err
+	}
+	validator, err := manifest.NewValidator()
+	if err != nil {
+		return err
+	}
+	x := index.New()
+	source := &controllers.Standalone{Dir: o.manifests, Validator: validator, Index: x}
+	problems, err := source.Load(cmd.Context())
+	if err != nil {
+		return usagef("--filename=%s: %w", o.manifests, err)
+	}
+	for _, problem := range problems {
+		fmt.Fprintln(cmd.ErrOrStderr(), problem)
+	}
+	handler := boot.New(boot.Options{Index: x, Addresses: boot.Addresses{TFTPPort: 69, HTTPPort: 8080}})
+	file, err := handler.Open(cmd.Context(), request)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(cmd.OutOrStdout(), file)
+	return errors.Join(err, file.Close())
+}
+
+// request is the one that the loader itself would send.
+func (o *renderOptions) request() (*boot.Request, error) {
+	if o.manifests == "" {
+		return nil, usagef("--filename is not set: name the folder of manifests")
+	}
+	if err := checkFolder("filename", o.manifests); err != nil {
+		return nil, err
+	}
+	mac, err := index.ParseMAC(o.mac)
+	if err != nil {
+		return nil, usagef("--mac=%s: %w", o.mac, err)
+	}
+	format, err := render.ParseFormat(o.as)
+	if err != nil {
+		return nil, usagef("--as=%s: must be pxelinux, grub or ipxe", o.as)
+	}
+	if o.over == "" {
+		o.over = choose(format == render.IPXE, "http", "tftp")
+	}
+	if o.over != "http" && o.over != "tftp" {
+		return nil, usagef("--over=%s: must be tftp or http", o.over)
+	}
+	request := &boot.Request{Over: render.Transport(strings.ToUpper(o.over)), Host: o.server}
+	host, _, err := parseAdvertise(o.server)
+	if err != nil || host == "" {
+		return nil, usagef("--server=%s: must be HOST or HOST:PORT", o.server)
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		request.Local = addr
+	}
+	switch format {
+	case render.PXELINUX:
+		request.Name = "pxelinux.cfg/01-" + mac.Hyphens()
+	case render.GRUB:
+		request.Name = "grub/grub.cfg-" + mac.String()
+	case render.IPXE:
+		request.Name, request.Query = "ipxe", url.Values{"mac": {mac.Hyphens()}}
+	}
+	return request, nil
+}

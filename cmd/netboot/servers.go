@@ -1,0 +1,156 @@
+// Copyright The netboot-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/net/netutil"
+
+	"github.com/netboot-operator/netboot-operator/pkg/boot"
+	"github.com/netboot-operator/netboot-operator/pkg/tftp"
+)
+
+// Limits of the HTTP server. There is none on the time that an answer takes: a slow machine may need long for an initrd.
+const (
+	httpHeaderTimeout  = 10 * time.Second
+	httpIdleTimeout    = 2 * time.Minute
+	httpMaxHeaderBytes = 16 << 10
+	httpMaxConnections = 16384
+)
+
+// servers are the TFTP and the HTTP server.
+type servers struct {
+	options *serveOptions
+	log     logr.Logger
+	handler boot.Options
+
+	ready atomic.Bool // both sockets are open and answered
+}
+
+// serve opens the sockets and answers until ctx ends; then running transfers get the grace to end.
+func (s *servers) serve(ctx context.Context) error {
+	udp, err := listenUDP(ctx, s.options.tftpBindAddress)
+	if err != nil {
+		return usagef("--tftp-bind-address=%s: %w", s.options.tftpBindAddress, err)
+	}
+	tcp, err := listenTCP(ctx, s.options.httpBindAddress)
+	if err != nil {
+		if udp != nil {
+			_ = udp.Close() // nothing was sent
+		}
+		return usagef("--http-bind-address=%s: %w", s.options.httpBindAddress, err)
+	}
+
+	host, port, err := parseAdvertise(s.options.advertiseAddress)
+	if err != nil {
+		return err
+	}
+	s.handler.Addresses = boot.Addresses{AdvertiseHost: host}
+	var tasks []func(context.Context) error
+	if udp != nil {
+		s.handler.Addresses.TFTPPort = udp.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	}
+	if tcp != nil {
+		s.handler.Addresses.HTTPPort = tcp.Addr().(*net.TCPAddr).AddrPort().Port()
+		if port != 0 {
+			s.handler.Addresses.HTTPPort = port
+		}
+	}
+	handler := boot.New(s.handler)
+	if udp != nil {
+		server, err := tftp.New(handler, tftp.Options{
+			Log:           s.log,
+			Observe:       handler.Transferred,
+			ShutdownGrace: max(s.options.shutdownGrace, 1), // there, 0 is the default
+		})
+		if err != nil {
+			return err
+		}
+		s.log.Info("Serving TFTP", "address", udp.LocalAddr())
+		tasks = append(tasks, func(ctx context.Context) error { return server.Serve(ctx, udp) })
+	}
+	if tcp != nil {
+		s.log.Info("Serving HTTP", "address", tcp.Addr())
+		tasks = append(tasks, func(ctx context.Context) error {
+			return serveHTTP(ctx, netutil.LimitListener(tcp, httpMaxConnections), handler, s.options.shutdownGrace)
+		})
+	}
+	s.ready.Store(true)
+	defer s.ready.Store(false)
+	context.AfterFunc(ctx, func() { s.ready.Store(false) }) // draining: send nobody new
+	return together(ctx, tasks...)
+}
+
+// serveHTTP answers until ctx ends, and then waits for running answers up to grace.
+func serveHTTP(ctx context.Context, l net.Listener, handler http.Handler, grace time.Duration) error {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: httpHeaderTimeout,
+		IdleTimeout:       httpIdleTimeout,
+		MaxHeaderBytes:    httpMaxHeaderBytes,
+	}
+	drained := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
+		err := server.Shutdown(deadline)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = server.Close() // the grace is over: cut what still runs
+		}
+		drained <- err
+	})
+	err := server.Serve(l)
+	if stop() { // Serve failed before ctx ended
+		return fmt.Errorf("serve HTTP: %w", err)
+	}
+	return <-drained
+}
+
+// listenUDP opens a socket; nil when address is empty.
+func listenUDP(ctx context.Context, address string) (*net.UDPConn, error) {
+	if address == "" {
+		return nil, nil
+	}
+	var config net.ListenConfig
+	conn, err := config.ListenPacket(ctx, "udp", address)
+	if err != nil {
+		return nil, explainListen(err)
+	}
+	return conn.(*net.UDPConn), nil
+}
+
+// listenTCP opens a socket; nil when address is empty.
+func listenTCP(ctx context.Context, address string) (net.Listener, error) {
+	if address == "" {
+		return nil, nil
+	}
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, explainListen(err)
+	}
+	return l, nil
+}
+
+// explainListen adds what to do.
+func explainListen(err error) error {
+	switch {
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%w: ports below 1024 need root or CAP_NET_BIND_SERVICE; or choose a higher one", err)
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%w: another program has this port; stop it or choose another", err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%w: this host does not have that address", err)
+	}
+	return err
+}

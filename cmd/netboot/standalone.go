@@ -1,0 +1,46 @@
+// Copyright The netboot-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"path/filepath"
+
+	"github.com/go-logr/logr"
+
+	"github.com/netboot-operator/netboot-operator/api/manifest"
+	"github.com/netboot-operator/netboot-operator/controllers"
+	"github.com/netboot-operator/netboot-operator/pkg/artifact"
+	"github.com/netboot-operator/netboot-operator/pkg/index"
+)
+
+// serveStandalone follows a folder of manifests.
+func serveStandalone(ctx context.Context, o *serveOptions, log logr.Logger, x *index.Index, store *artifact.Store, events *controllers.ArtifactEvents, s *servers) error {
+	validator, err := manifest.NewValidator()
+	if err != nil {
+		return err
+	}
+	source := &controllers.Standalone{
+		Dir:       o.manifests,
+		StatusDir: filepath.Join(o.dataDir, "status"),
+		Validator: validator,
+		Index:     x,
+		Artifacts: store,
+		Changed:   events,
+		Log:       log,
+	}
+	filled := make(chan struct{})
+	return together(ctx,
+		func(ctx context.Context) error { return source.Run(ctx, func() { close(filled) }) },
+		func(ctx context.Context) error { return serveMetrics(ctx, o, log, s, source) },
+		func(ctx context.Context) error {
+			select {
+			case <-filled:
+				return s.serve(ctx)
+			case <-ctx.Done():
+				return nil
+			}
+		},
+	)
+}

@@ -1,0 +1,54 @@
+// Copyright The netboot-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
+	"github.com/netboot-operator/netboot-operator/pkg/index"
+)
+
+// BootProfileIndexer keeps the profiles of this pod's boot index, and with them the artifacts and files that may be
+// served, equal to the API server's BootProfiles. It runs in every pod and never writes to the API server.
+type BootProfileIndexer struct {
+	Reader client.Reader
+	Index  *index.Index
+	fill   *fill
+}
+
+// Reconcile brings one BootProfile's index entry up to date.
+func (r *BootProfileIndexer) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	profile, err := fetchProfile(ctx, r.Reader, req.NamespacedName)
+	if err != nil {
+		return ctrl.Result{}, err // the workqueue retries with backoff
+	}
+	indexProfile(r.Index, index.Key(req.String()), profile)
+	r.fill.note(kindBootProfile, req.NamespacedName)
+	return ctrl.Result{}, nil
+}
+
+// indexProfile puts a profile into the index, or takes it out when it is gone or can't be used.
+func indexProfile(x *index.Index, key index.Key, profile *v1alpha1.BootProfile) {
+	if profile != nil {
+		if compiled, _ := compile(profile); compiled != nil {
+			x.PutProfile(compiled)
+			return
+		}
+	}
+	x.DeleteProfile(key)
+}
+
+func (r *BootProfileIndexer) setup(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("bootprofile-indexer").
+		For(&v1alpha1.BootProfile{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WithOptions(everyPod()).
+		Complete(r)
+}

@@ -1,0 +1,103 @@
+// Copyright The netboot-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
+	"github.com/netboot-operator/netboot-operator/pkg/index"
+)
+
+// compile turns a BootProfile into what the servers need. The finding is that of the condition Accepted; when it is not
+// True the profile can't be used and the first result is nil.
+func compile(p *v1alpha1.BootProfile) (*index.Profile, finding) {
+	key := keyOf(p)
+	out := &index.Profile{
+		Key: key, Name: p.Name, Namespace: p.Namespace,
+		Payload: index.Payload(p.Spec.PayloadProtocol),
+	}
+	if t := p.Spec.Templates; t != nil {
+		out.Templates = index.Templates{PXELINUX: t.PXELINUX, GRUB: t.GRUB, IPXE: t.IPXE}
+	}
+
+	at := func(field string, args ...any) string {
+		return fmt.Sprintf("BootProfile %q spec.%s", key, fmt.Sprintf(field, args...))
+	}
+	for i := range p.Spec.Platforms {
+		from := &p.Spec.Platforms[i]
+		to := index.Platform{
+			Architecture: index.Arch(from.Architecture),
+			Kernel:       artifactOrNil(from.Kernel, at("platforms[%d].kernel", i)),
+			UKI:          artifactOrNil(from.UKI, at("platforms[%d].uki", i)),
+			DeviceTree:   artifactOrNil(from.DeviceTree, at("platforms[%d].deviceTree", i)),
+		}
+		for j := range from.Initrds {
+			to.Initrds = append(to.Initrds, artifactFrom(&from.Initrds[j], at("platforms[%d].initrds[%d]", i, j)))
+		}
+		if to.Kernel == nil && to.UKI == nil {
+			return nil, no(v1alpha1.ReasonInvalidSpec, "spec.platforms[%d] has neither kernel nor uki: set one of them", i)
+		}
+		out.Platforms = append(out.Platforms, to)
+		if from.Loader != nil {
+			for j := range from.Loader.Files {
+				file := &from.Loader.Files[j]
+				field := fmt.Sprintf("platforms[%d].loader.files[%d]", i, j)
+				if problem := addFile(out, string(file.Name), artifactFrom(&file.Artifact, at("%s", field))); problem != "" {
+					return nil, no(v1alpha1.ReasonInvalidSpec, "spec.%s.name: %s", field, problem)
+				}
+			}
+		}
+	}
+	for i := range p.Spec.Files {
+		file := &p.Spec.Files[i]
+		if problem := addFile(out, string(file.Path), artifactFrom(&file.Artifact, at("files[%d]", i))); problem != "" {
+			return nil, no(v1alpha1.ReasonInvalidSpec, "spec.files[%d].path: %s", i, problem)
+		}
+	}
+	if len(out.Platforms) == 0 {
+		return nil, no(v1alpha1.ReasonInvalidSpec, "spec.platforms is empty: add the architecture to boot")
+	}
+	return out, yes(v1alpha1.ReasonAccepted, "%s", acceptedMessage(out))
+}
+
+// addFile gives a profile's tree one more file, or says why it can't: a loader and a file, or the loaders of two
+// platforms, may have the same path only with the same content.
+func addFile(p *index.Profile, path string, a index.Artifact) (problem string) {
+	if other := p.File(path); other != nil {
+		if other.ID() != a.ID() {
+			return fmt.Sprintf("%q is also the path of %s with another content: rename one of them", path, other.Field)
+		}
+		return ""
+	}
+	p.Files = append(p.Files, index.File{Path: path, Artifact: a})
+	return ""
+}
+
+// acceptedMessage names what boots without a digest: that is accepted, but nobody should overlook it.
+func acceptedMessage(p *index.Profile) string {
+	var unverified []string
+	for _, a := range p.Artifacts() {
+		if a.SHA256 == "" {
+			_, field, _ := strings.Cut(a.Field, " spec.")
+			unverified = append(unverified, "spec."+field)
+		}
+	}
+	if len(unverified) == 0 {
+		return "the spec is understood"
+	}
+	return "the spec is understood; served without a digest (insecureSkipVerify): " + strings.Join(unverified, ", ")
+}
+
+func artifactOrNil(a *v1alpha1.Artifact, field string) *index.Artifact {
+	if a == nil {
+		return nil
+	}
+	return new(artifactFrom(a, field))
+}
+
+func artifactFrom(a *v1alpha1.Artifact, field string) index.Artifact {
+	return index.Artifact{Field: field, URLs: append([]string{a.URL}, a.Mirrors...), SHA256: a.SHA256}
+}

@@ -1,0 +1,104 @@
+// Copyright The netboot-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
+	"github.com/netboot-operator/netboot-operator/pkg/index"
+)
+
+// A finding is what a condition says, without type and time.
+type finding struct {
+	Status  metav1.ConditionStatus
+	Reason  string
+	Message string
+}
+
+func (f finding) ok() bool { return f.Status == metav1.ConditionTrue }
+
+func yes(reason, format string, args ...any) finding {
+	return finding{metav1.ConditionTrue, reason, fmt.Sprintf(format, args...)}
+}
+
+func no(reason, format string, args ...any) finding {
+	return finding{metav1.ConditionFalse, reason, fmt.Sprintf(format, args...)}
+}
+
+// maxMessage is the API server's bound on a condition's message, in bytes.
+const maxMessage = 32768
+
+// set writes one condition. The time of its last change is kept while its status stays the same.
+func set(conditions *[]metav1.Condition, conditionType string, generation int64, f finding) {
+	if len(f.Message) > maxMessage {
+		f.Message = f.Message[:maxMessage]
+	}
+	meta.SetStatusCondition(conditions, metav1.Condition{
+		Type: conditionType, Status: f.Status, Reason: f.Reason, Message: f.Message, ObservedGeneration: generation,
+	})
+}
+
+// setSummary writes Ready, and Stalled while only an edit of an object can help (kstatus reads both).
+func setSummary(conditions *[]metav1.Condition, generation int64, ready finding, stalled bool) {
+	set(conditions, v1alpha1.ConditionReady, generation, ready)
+	if !stalled {
+		meta.RemoveStatusCondition(conditions, v1alpha1.ConditionStalled)
+		return
+	}
+	set(conditions, v1alpha1.ConditionStalled, generation, yes(ready.Reason, "%s", ready.Message))
+}
+
+// setMachineConditions writes what was found out about a Machine. artifacts is the condition ArtifactsReady of its
+// profile, or nil when that has none.
+//
+//	Accepted ProfileResolved Rendered ArtifactsReady | Ready                     Stalled
+//	False    any             any      any            | False, Accepted's         yes
+//	True     False           any      any            | False, ProfileResolved's  yes
+//	True     True            False    any            | False, Rendered's         yes
+//	True     True            True     False          | False, ArtifactsNotReady  no
+//	True     True            True     else           | True                      no
+func setMachineConditions(m *v1alpha1.Machine, v verdict, artifacts *metav1.Condition) {
+	conditions, generation := &m.Status.Conditions, m.Generation
+	set(conditions, v1alpha1.ConditionAccepted, generation, v.accepted)
+	set(conditions, v1alpha1.ConditionProfileResolved, generation, v.profileResolved)
+	set(conditions, v1alpha1.ConditionRendered, generation, v.rendered)
+	for _, f := range []finding{v.accepted, v.profileResolved, v.rendered} {
+		if !f.ok() {
+			setSummary(conditions, generation, f, true)
+			return
+		}
+	}
+	if artifacts != nil && artifacts.Status == metav1.ConditionFalse {
+		setSummary(conditions, generation, no(v1alpha1.ReasonArtifactsNotReady, "%s", artifacts.Message), false)
+		return
+	}
+	setSummary(conditions, generation, yes(v1alpha1.ReasonReady, "%s", readyMessage(v.action)), false)
+}
+
+func readyMessage(action index.Action) string {
+	if action == index.Netboot {
+		return "boots its profile when it asks"
+	}
+	return "boots from its own disk when it asks"
+}
+
+// setProfileConditions writes what was found out about a BootProfile. Its condition ArtifactsReady is written by the
+// pods that fetch (ArtifactReporter) and only read here.
+func setProfileConditions(p *v1alpha1.BootProfile, accepted finding) {
+	conditions, generation := &p.Status.Conditions, p.Generation
+	set(conditions, v1alpha1.ConditionAccepted, generation, accepted)
+	artifacts := meta.FindStatusCondition(*conditions, v1alpha1.ConditionArtifactsReady)
+	switch {
+	case !accepted.ok():
+		setSummary(conditions, generation, accepted, true)
+	case artifacts != nil && artifacts.Status == metav1.ConditionFalse:
+		setSummary(conditions, generation, no(artifacts.Reason, "%s", artifacts.Message), false)
+	default:
+		setSummary(conditions, generation, yes(v1alpha1.ReasonReady, "%s", accepted.Message), false)
+	}
+}

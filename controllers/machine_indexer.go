@@ -1,0 +1,88 @@
+// Copyright The netboot-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
+	"github.com/netboot-operator/netboot-operator/pkg/index"
+)
+
+// MachineIndexer keeps this pod's boot index equal to the API server's Machines.
+// It runs in every pod, leader or not, and never writes to the API server.
+type MachineIndexer struct {
+	Reader client.Reader
+	Index  *index.Index
+	fill   *fill
+}
+
+// +kubebuilder:rbac:groups=netboot.dev,resources=machines;bootprofiles,verbs=get;list;watch
+
+// Reconcile brings one Machine's index entry up to date.
+func (r *MachineIndexer) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	m, profile, err := fetch(ctx, r.Reader, req)
+	if err != nil {
+		return ctrl.Result{}, err // the workqueue retries with backoff
+	}
+	key := index.Key(req.String())
+	if m == nil {
+		r.Index.Delete(key)
+	} else if entry, _ := resolve(m, profile); entry == nil {
+		r.Index.Delete(key) // a fact to report, not an error to retry: MachineReporter says why
+	} else {
+		r.Index.Put(entry)
+	}
+	r.fill.note(kindMachine, req.NamespacedName)
+	return ctrl.Result{}, nil
+}
+
+func (r *MachineIndexer) setup(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("machine-indexer").
+		For(&v1alpha1.Machine{}).
+		Watches(&v1alpha1.BootProfile{}, machinesUsing(mgr.GetClient()), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WithOptions(everyPod()).
+		Complete(r)
+}
+
+// everyPod are the options of the controllers that run in every pod. The priority queue is off: it puts the initial list
+// behind every later event, and a pod that starts on a busy cluster would not serve for a long time.
+func everyPod() controller.Options {
+	return controller.Options{NeedLeaderElection: new(false), UsePriorityQueue: new(false)}
+}
+
+// fetch gets a Machine and the BootProfile that it names. Each is nil when it does not exist.
+func fetch(ctx context.Context, reader client.Reader, req ctrl.Request) (*v1alpha1.Machine, *v1alpha1.BootProfile, error) {
+	m := &v1alpha1.Machine{}
+	if err := reader.Get(ctx, req.NamespacedName, m); apierrors.IsNotFound(err) {
+		return nil, nil, nil
+	} else if err != nil {
+		return nil, nil, fmt.Errorf("get Machine %s: %w", req, err)
+	}
+	if m.Spec.ProfileRef == nil {
+		return m, nil, nil
+	}
+	profile, err := fetchProfile(ctx, reader, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ProfileRef.Name})
+	return m, profile, err
+}
+
+// fetchProfile gets a BootProfile, or nil when it does not exist.
+func fetchProfile(ctx context.Context, reader client.Reader, key client.ObjectKey) (*v1alpha1.BootProfile, error) {
+	profile := &v1alpha1.BootProfile{}
+	if err := reader.Get(ctx, key, profile); apierrors.IsNotFound(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("get BootProfile %s: %w", key, err)
+	}
+	return profile, nil
+}

@@ -1,0 +1,86 @@
+// Copyright The netboot-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
+)
+
+// MachineReporter writes into a Machine's status what the indexers make of it. It runs in the leader only.
+type MachineReporter struct {
+	Client client.Client
+	Events eventRecorder
+}
+
+// +kubebuilder:rbac:groups=netboot.dev,resources=machines/status;bootprofiles/status,verbs=patch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update,namespace=system
+
+// Reconcile brings one Machine's status up to date.
+func (r *MachineReporter) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	m, profile, err := fetch(ctx, r.Client, req)
+	if m == nil || err != nil {
+		return ctrl.Result{}, err
+	}
+	rivals, err := rivalsOf(ctx, r.Client, m)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	before := m.DeepCopy()
+	reportMachine(m, profile, rivals)
+	if equality.Semantic.DeepEqual(before.Status, m.Status) {
+		return ctrl.Result{}, nil
+	}
+	if err := patchStatus(ctx, r.Client, m, before); err != nil {
+		return ctrl.Result{}, err
+	}
+	r.Events.readyChanged(m, kindMachine, before.Status.Conditions, m.Status.Conditions)
+	return ctrl.Result{}, nil
+}
+
+// reportMachine writes a Machine's status from what it is, the profile that it names (nil: none of that name) and the
+// Machines that share an identity with it.
+func reportMachine(m *v1alpha1.Machine, profile *v1alpha1.BootProfile, rivals []v1alpha1.Machine) {
+	_, v := resolve(m, profile)
+	if lost := conflict(m, rivals); lost != "" && v.accepted.ok() {
+		v.accepted = no(v1alpha1.ReasonIdentityConflict, "%s", lost)
+	}
+	var artifacts *metav1.Condition
+	m.Status.Profile = nil
+	if profile != nil {
+		artifacts = meta.FindStatusCondition(profile.Status.Conditions, v1alpha1.ConditionArtifactsReady)
+		m.Status.Profile = &v1alpha1.ObservedProfile{Name: profile.Name, Generation: profile.Generation}
+	}
+	m.Status.ObservedGeneration = m.Generation
+	setMachineConditions(m, v, artifacts)
+}
+
+// patchStatus writes the status of an object that nobody changed meanwhile; else it is an error and tried again. The
+// lists of conditions would overwrite each other otherwise: the leader and the pods that fetch write to the same one.
+func patchStatus(ctx context.Context, c client.Client, after, before client.Object) error {
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := c.Status().Patch(ctx, after, patch); err != nil {
+		return client.IgnoreNotFound(fmt.Errorf("patch status of %s: %w", client.ObjectKeyFromObject(after), err))
+	}
+	return nil
+}
+
+func (r *MachineReporter) setup(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("machine-reporter").
+		For(&v1alpha1.Machine{}).
+		Watches(&v1alpha1.Machine{}, machinesSharing(mgr.GetClient())).
+		Watches(&v1alpha1.BootProfile{}, machinesUsing(mgr.GetClient())).
+		Complete(r)
+}

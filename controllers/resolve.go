@@ -1,0 +1,276 @@
+// Copyright The netboot-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
+	"github.com/netboot-operator/netboot-operator/pkg/index"
+	"github.com/netboot-operator/netboot-operator/pkg/render"
+)
+
+// A verdict is what was found out about a Machine: what it gets, and the conditions that say so.
+type verdict struct {
+	action          index.Action
+	accepted        finding
+	profileResolved finding
+	rendered        finding
+}
+
+// object is what both kinds have.
+type object interface {
+	GetNamespace() string
+	GetName() string
+}
+
+func keyOf(o object) index.Key { return index.Key(o.GetNamespace() + "/" + o.GetName()) }
+
+// resolve decides what a Machine boots. profile is the BootProfile that it names, or nil when there is none of that
+// name. The entry is what the servers answer from; it is nil only when the Machine has no valid identity at all.
+//
+// It looks at nothing else: that an older Machine owns an identity is the index's to know and conflict's to tell.
+func resolve(m *v1alpha1.Machine, profile *v1alpha1.BootProfile) (*index.Machine, verdict) {
+	entry, accepted := identify(m)
+	if entry == nil {
+		return nil, verdict{
+			action:          index.Refuse,
+			accepted:        accepted,
+			profileResolved: notTried(v1alpha1.ReasonInvalidSpec),
+			rendered:        notTried(v1alpha1.ReasonNotRendered),
+		}
+	}
+
+	compiled, resolved := resolveProfile(m, profile)
+	v := verdict{accepted: accepted, profileResolved: resolved, rendered: notTried(v1alpha1.ReasonNotRendered)}
+	if compiled != nil {
+		entry.Profile = compiled
+		entry.KernelArgs = render.MergeKernelArgs(argsOf(profile.Spec.KernelArgs), argsOf(m.Spec.KernelArgs))
+		entry.Configs = mergeConfigs(profile.Spec.Configs, m.Spec.Configs)
+		entry.LocalBoot = index.LocalBoot(profile.Spec.LocalBoot)
+		v.rendered = dryRender(entry)
+	}
+	if resolved.Reason == v1alpha1.ReasonNoProfile {
+		v.rendered = yes(v1alpha1.ReasonRendered, "the machine boots from its own disk: there is nothing to render")
+	}
+
+	switch {
+	case bootsLocally(m), resolved.Reason == v1alpha1.ReasonNoProfile:
+		entry.Action = index.BootLocal
+	case compiled == nil:
+		entry.Action, entry.Refusal = index.Refuse, resolved.Message
+	default:
+		entry.Action = index.Netboot
+	}
+	v.action = entry.Action
+	return entry, v
+}
+
+// notTried is the finding of a condition that an earlier one leaves without an answer.
+func notTried(reason string) finding {
+	return no(reason, "not tried: see the other conditions")
+}
+
+// bootsLocally says whether the policy keeps the machine from its profile now.
+func bootsLocally(m *v1alpha1.Machine) bool {
+	switch m.Spec.BootPolicy {
+	case v1alpha1.BootPolicyDisabled:
+		return true
+	case v1alpha1.BootPolicyContinuous:
+		return false
+	}
+	return m.Status.BootID != "" && m.Status.BootID == m.Spec.BootID // Once, and done
+}
+
+// identify reads who the machine is. Schema and CEL checked all of it at apply; an object that was stored under an older
+// schema may still hold what is refused today.
+func identify(m *v1alpha1.Machine) (*index.Machine, finding) {
+	entry := &index.Machine{
+		Key:          keyOf(m),
+		Created:      m.CreationTimestamp.Time,
+		Name:         m.Name,
+		Namespace:    m.Namespace,
+		Hostname:     m.Spec.Hostname,
+		SystemUUID:   strings.ToLower(m.Spec.SystemUUID),
+		SerialNumber: m.Spec.SerialNumber,
+		Architecture: index.Arch(m.Spec.Architecture),
+		BootID:       m.Spec.BootID,
+		Variables:    map[string]string{},
+	}
+	if entry.Hostname == "" {
+		entry.Hostname = m.Name
+	}
+	for name, value := range m.Spec.Variables {
+		entry.Variables[name] = string(value)
+	}
+	accepted := yes(v1alpha1.ReasonAccepted, "the spec is understood")
+	for i, text := range m.Spec.MACAddresses {
+		mac, err := index.ParseMAC(string(text))
+		if err != nil {
+			accepted = no(v1alpha1.ReasonInvalidSpec, "spec.macAddresses[%d]: %v", i, err)
+			continue
+		}
+		if !slices.Contains(entry.MACs, mac) {
+			entry.MACs = append(entry.MACs, mac)
+		}
+	}
+	if len(entry.MACs) == 0 {
+		return nil, accepted
+	}
+	return entry, accepted
+}
+
+// resolveProfile finds out whether the machine can use its profile. The first result is nil when it can't.
+func resolveProfile(m *v1alpha1.Machine, profile *v1alpha1.BootProfile) (*index.Profile, finding) {
+	if m.Spec.ProfileRef == nil {
+		return nil, yes(v1alpha1.ReasonNoProfile, "spec.profileRef is not set: the machine boots from its own disk")
+	}
+	name := m.Spec.ProfileRef.Name
+	if profile == nil {
+		return nil, no(v1alpha1.ReasonProfileNotFound,
+			"BootProfile %q does not exist in namespace %q; create it or change spec.profileRef", name, m.Namespace)
+	}
+	compiled, accepted := compile(profile)
+	if compiled == nil {
+		return nil, no(v1alpha1.ReasonProfileNotAccepted, "BootProfile %q is not accepted: %s", name, accepted.Message)
+	}
+	arch := index.Arch(m.Spec.Architecture)
+	if compiled.Platform(arch) == nil {
+		have := make([]string, 0, len(compiled.Platforms))
+		for i := range compiled.Platforms {
+			have = append(have, string(compiled.Platforms[i].Architecture))
+		}
+		return nil, no(v1alpha1.ReasonArchitectureNotInProfile,
+			"BootProfile %q has no platform for spec.architecture %q, only for %s; add one or change spec.architecture",
+			name, arch, strings.Join(have, ", "))
+	}
+	return compiled, yes(v1alpha1.ReasonProfileResolved, "BootProfile %q is found and has what the machine needs", name)
+}
+
+func argsOf(args []v1alpha1.KernelArgument) []string {
+	out := make([]string, 0, len(args))
+	for _, a := range args {
+		out = append(out, string(a))
+	}
+	return out
+}
+
+// mergeConfigs puts the machine's configs in the place of the profile's with the same name, and the others after them.
+func mergeConfigs(profile, machine []v1alpha1.Config) []index.Config {
+	merged := make([]index.Config, 0, len(profile)+len(machine))
+	for i := range profile {
+		merged = append(merged, configFrom(&profile[i]))
+	}
+	for i := range machine {
+		own := configFrom(&machine[i])
+		at := slices.IndexFunc(merged, func(c index.Config) bool { return c.Name == own.Name })
+		if at < 0 {
+			merged = append(merged, own)
+		} else {
+			merged[at] = own
+		}
+	}
+	return merged
+}
+
+// configFrom says of what this version does not serve yet that it is so: who refers to it sees that in Rendered.
+func configFrom(c *v1alpha1.Config) index.Config {
+	out := index.Config{Name: c.Name, ContentType: c.ContentType}
+	switch {
+	case c.Template == nil:
+		out.Unavailable = "texts from a ConfigMap or Secret are not served by this version; use template"
+	case c.Access != v1alpha1.ConfigAccessNetwork:
+		out.Unavailable = "access Token is not served by this version; use access: Network if whoever reaches the server may read it"
+	default:
+		out.Template = *c.Template
+	}
+	return out
+}
+
+// dryRender renders what the machine could ask for: the configuration of every loader, on the machine's architecture or
+// on each of the profile's, and the configs that are served.
+func dryRender(entry *index.Machine) finding {
+	trial := *entry
+	trial.Action = index.Netboot
+	request := render.Request{
+		ServerURL: "http://192.0.2.1:8080", TFTPServer: "192.0.2.1", Over: render.HTTP, // RFC 5737: nobody's address
+	}
+	var problems []string
+	tell := func(err error) {
+		if err != nil && !slices.Contains(problems, err.Error()) {
+			problems = append(problems, err.Error())
+		}
+	}
+	for i := range entry.Profile.Platforms {
+		platform := &entry.Profile.Platforms[i]
+		if entry.Architecture != "" && entry.Architecture != platform.Architecture {
+			continue
+		}
+		request.Architecture = platform.Architecture
+		if _, err := render.KernelArgs(&trial, request); err != nil {
+			tell(err) // each format would say the same
+			continue
+		}
+		for _, format := range render.Formats() {
+			if format == render.PXELINUX && platform.UKI != nil {
+				continue // PXELINUX is for BIOS machines, which have no UEFI programs
+			}
+			_, err := render.Render(format, &trial, request)
+			tell(err)
+		}
+	}
+	for i := range entry.Configs {
+		if entry.Configs[i].Unavailable == "" {
+			_, _, err := render.ConfigText(&trial, entry.Configs[i].Name, request)
+			tell(err)
+		}
+	}
+	if len(problems) > 0 {
+		return no(v1alpha1.ReasonTemplateError, "%s", strings.Join(problems, "; "))
+	}
+	return yes(v1alpha1.ReasonRendered, "the configurations of PXELINUX, GRUB and iPXE render")
+}
+
+// conflict says which identity of m an older machine owns, and which machine that is; empty when m has all of its own.
+// rivals may hold machines that share nothing with m, and m itself.
+func conflict(m *v1alpha1.Machine, rivals []v1alpha1.Machine) string {
+	mine, _ := identify(m)
+	if mine == nil {
+		return ""
+	}
+	var winner *index.Machine
+	var field string
+	for i := range rivals {
+		theirs, _ := identify(&rivals[i])
+		if theirs == nil || theirs.Key == mine.Key || !theirs.OlderThan(mine) {
+			continue
+		}
+		shared := sharedIdentity(mine, theirs)
+		if shared == "" || winner != nil && winner.OlderThan(theirs) {
+			continue
+		}
+		winner, field = theirs, shared
+	}
+	if winner == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s already belongs to Machine %q, which is older; remove it from one of the two", field, winner.Key)
+}
+
+func sharedIdentity(a, b *index.Machine) string {
+	for _, mac := range a.MACs {
+		if slices.Contains(b.MACs, mac) {
+			return fmt.Sprintf("spec.macAddresses: %s", mac)
+		}
+	}
+	if a.SystemUUID != "" && a.SystemUUID == b.SystemUUID {
+		return fmt.Sprintf("spec.systemUUID: %s", a.SystemUUID)
+	}
+	if a.SerialNumber != "" && a.SerialNumber == b.SerialNumber {
+		return fmt.Sprintf("spec.serialNumber: %s", a.SerialNumber)
+	}
+	return ""
+}

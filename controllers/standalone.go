@@ -1,0 +1,273 @@
+// Copyright The netboot-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/netboot-operator/netboot-operator/api/manifest"
+	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
+	"github.com/netboot-operator/netboot-operator/pkg/index"
+)
+
+// Standalone keeps the boot index equal to a folder of manifests, and writes the status of each object to a file. It is
+// the indexers and the reporters in one, without an API server.
+type Standalone struct {
+	Dir       string // the manifests
+	StatusDir string // where status goes; empty: nowhere
+	Validator *manifest.Validator
+	Index     *index.Index
+	Artifacts ArtifactStates
+	Changed   *ArtifactEvents // nil: artifacts don't change
+	Log       logr.Logger
+
+	mu       sync.Mutex
+	machines map[index.Key]*v1alpha1.Machine
+	profiles map[index.Key]*v1alpha1.BootProfile
+	files    map[string]string // of the objects above: "Machine lab/n7" -> file
+	told     map[string]bool   // problems that were logged
+}
+
+// Run follows the folder until ctx ends. filled is called once, when the index holds what was there at the start.
+func (s *Standalone) Run(ctx context.Context, filled func()) error {
+	var artifacts sync.WaitGroup
+	defer artifacts.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if s.Changed != nil {
+		artifacts.Go(func() { s.followArtifacts(ctx) })
+	}
+	once := sync.OnceFunc(filled)
+	return s.Validator.Follow(ctx, s.Dir, func(set manifest.Set, problems []manifest.Problem) {
+		s.apply(set, problems)
+		once()
+	})
+}
+
+// Load reads the folder once, and returns its problems.
+func (s *Standalone) Load(ctx context.Context) ([]manifest.Problem, error) {
+	set, problems, err := s.Validator.Load(ctx, s.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s.apply(set, nil)
+	return problems, nil
+}
+
+func (s *Standalone) followArtifacts(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e := <-s.Changed.C:
+			s.mu.Lock()
+			if p := s.profiles[keyOf(e.Object)]; p != nil {
+				reportArtifacts(p, s.Artifacts)
+				s.report()
+			}
+			s.mu.Unlock()
+		}
+	}
+}
+
+// apply makes set, and the last good version of what has problems now, the content of the index.
+func (s *Standalone) apply(set manifest.Set, problems []manifest.Problem) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tell(problems)
+
+	machines, profiles := map[index.Key]*v1alpha1.Machine{}, map[index.Key]*v1alpha1.BootProfile{}
+	files := set.Files
+	for i := range set.Machines {
+		machines[keyOf(&set.Machines[i])] = &set.Machines[i]
+	}
+	for i := range set.BootProfiles {
+		profiles[keyOf(&set.BootProfiles[i])] = &set.BootProfiles[i]
+	}
+	keepLastGood(kindMachine, machines, s.machines, files, s.files, problems)
+	keepLastGood(kindBootProfile, profiles, s.profiles, files, s.files, problems)
+	for key, m := range machines {
+		if before := s.machines[key]; before != nil && before != m {
+			m.Generation, m.Status = before.Generation, before.Status
+			if !equality.Semantic.DeepEqual(before.Spec, m.Spec) {
+				m.Generation++
+			}
+		}
+	}
+	for key, p := range profiles {
+		if before := s.profiles[key]; before != nil && before != p {
+			p.Generation, p.Status = before.Generation, before.Status
+			if !equality.Semantic.DeepEqual(before.Spec, p.Spec) {
+				p.Generation++
+			}
+		}
+	}
+	gone := s.gone(machines, profiles)
+	s.machines, s.profiles, s.files = machines, profiles, files
+
+	for key, p := range profiles {
+		indexProfile(s.Index, key, p)
+	}
+	for key, m := range machines {
+		if entry, _ := resolve(m, s.profileFor(m)); entry == nil {
+			s.Index.Delete(key)
+		} else {
+			s.Index.Put(entry)
+		}
+	}
+	for _, file := range gone {
+		_ = os.Remove(filepath.Join(s.StatusDir, file)) // a status of nothing: at worst it stays
+	}
+	s.report()
+	s.Log.Info("Manifests applied", "machines", len(machines), "bootProfiles", len(profiles), "problems", len(problems))
+}
+
+// keepLastGood adds to now what was there before and is missing only because its file, or the object itself, has a
+// problem: an edit that went wrong must not take away what serves.
+func keepLastGood[T any](kind string, now, before map[index.Key]*T, files, oldFiles map[string]string, problems []manifest.Problem) {
+	for key, object := range before {
+		if now[key] != nil {
+			continue
+		}
+		id := kind + " " + string(key)
+		file := oldFiles[id]
+		if slices.ContainsFunc(problems, func(p manifest.Problem) bool { return p.File == file || p.Object == id }) {
+			now[key] = object
+			files[id] = file
+		}
+	}
+}
+
+// gone takes out of the index what is no more, and returns the names of its status files.
+func (s *Standalone) gone(machines map[index.Key]*v1alpha1.Machine, profiles map[index.Key]*v1alpha1.BootProfile) []string {
+	var files []string
+	for key := range s.machines {
+		if machines[key] == nil {
+			s.Index.Delete(key)
+			files = append(files, statusFile(kindMachine, key))
+		}
+	}
+	for key := range s.profiles {
+		if profiles[key] == nil {
+			s.Index.DeleteProfile(key)
+			files = append(files, statusFile(kindBootProfile, key))
+		}
+	}
+	return files
+}
+
+// tell logs each problem once, and again when it comes back after it was mended.
+func (s *Standalone) tell(problems []manifest.Problem) {
+	told := map[string]bool{}
+	for _, p := range problems {
+		text := p.String()
+		if !s.told[text] {
+			s.Log.Info("Manifest refused; the last good version keeps serving", "problem", text)
+		}
+		told[text] = true
+	}
+	s.told = told
+}
+
+func (s *Standalone) profileFor(m *v1alpha1.Machine) *v1alpha1.BootProfile {
+	if m.Spec.ProfileRef == nil {
+		return nil
+	}
+	return s.profiles[index.Key(m.Namespace+"/"+m.Spec.ProfileRef.Name)]
+}
+
+// report brings every status up to date, and the files of those that changed.
+func (s *Standalone) report() {
+	all := make([]v1alpha1.Machine, 0, len(s.machines))
+	users := map[*v1alpha1.BootProfile]int{}
+	claims := map[string][]int{} // identity -> positions in all
+	for _, key := range slices.Sorted(maps.Keys(s.machines)) {
+		m := s.machines[key]
+		for _, identity := range identities(m) {
+			claims[identity] = append(claims[identity], len(all))
+		}
+		all = append(all, *m)
+		users[s.profileFor(m)]++
+	}
+	for key, p := range s.profiles {
+		before := p.DeepCopy()
+		reportProfile(p, users[p])
+		s.write(kindBootProfile, key, p, !equality.Semantic.DeepEqual(before.Status, p.Status))
+	}
+	for key, m := range s.machines {
+		var rivals []v1alpha1.Machine
+		for _, identity := range identities(m) {
+			for _, i := range claims[identity] {
+				rivals = append(rivals, all[i])
+			}
+		}
+		before := m.DeepCopy()
+		reportMachine(m, s.profileFor(m), rivals)
+		s.write(kindMachine, key, m, !equality.Semantic.DeepEqual(before.Status, m.Status))
+	}
+}
+
+// statusFile returns a name that no two objects share: the parts of a key hold no "_".
+func statusFile(kind string, key index.Key) string {
+	return strings.ToLower(kind) + "_" + strings.ReplaceAll(string(key), "/", "_") + ".yaml"
+}
+
+// write puts an object with its status into its file.
+func (s *Standalone) write(kind string, key index.Key, o any, changed bool) {
+	if s.StatusDir == "" || !changed {
+		return
+	}
+	if err := writeYAML(filepath.Join(s.StatusDir, statusFile(kind, key)), o); err != nil {
+		s.Log.Error(err, "Status is not written", kind, key)
+	}
+}
+
+// writeYAML replaces a file as a whole.
+func writeYAML(path string, o any) error {
+	text, err := yaml.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("write status: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return fmt.Errorf("write status: %w", err)
+	}
+	if err := os.WriteFile(path+".new", text, 0o640); err != nil {
+		return fmt.Errorf("write status: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("write status: %w", err)
+	}
+	return nil
+}
+
+// Summary counts the objects that are good, and says for each one that is not ready why.
+func (s *Standalone) Summary() (machines, profiles int, notReady []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	warn := func(kind string, key index.Key, conditions []metav1.Condition) {
+		if ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady); ready != nil && ready.Status != metav1.ConditionTrue {
+			notReady = append(notReady, fmt.Sprintf("%s %s: %s: %s", kind, key, ready.Reason, ready.Message))
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.profiles)) {
+		warn(kindBootProfile, key, s.profiles[key].Status.Conditions)
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.machines)) {
+		warn(kindMachine, key, s.machines[key].Status.Conditions)
+	}
+	return len(s.machines), len(s.profiles), notReady
+}

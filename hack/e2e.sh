@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Boots real firmware in QEMU from objects in a real API server. Needs root: it makes network namespaces.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+hack/assets.sh build/assets
+KUBEBUILDER_ASSETS=$(hack/controlplane.sh)
+export KUBEBUILDER_ASSETS
+go test -tags e2e -count 1 -timeout 30m -v "$@" ./test/e2e/...

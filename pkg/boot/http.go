@@ -1,0 +1,114 @@
+// Copyright The netboot-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package boot
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/netboot-operator/netboot-operator/pkg/render"
+)
+
+// ServeHTTP implements http.Handler. It is no http.ServeMux on purpose: that one redirects to the clean form of a path,
+// and firmware follows no redirects.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	started := time.Now()
+	response := &countingWriter{ResponseWriter: w}
+	reason := h.serveHTTP(response, r)
+	values := []any{
+		"client", r.RemoteAddr, "file", r.URL.Path, "over", render.HTTP, "status", response.status,
+		"bytes", response.bytes, "took", time.Since(started),
+	}
+	if reason != "" {
+		h.log.Info("Refused", append(values, "reason", reason)...)
+		return
+	}
+	h.log.Info("Served", values...)
+}
+
+// serveHTTP answers, and returns the reason if it refused.
+func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) (reason string) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		return refuse(w, http.StatusMethodNotAllowed, "only GET and HEAD are answered here")
+	}
+	file, err := h.Open(r.Context(), h.httpRequest(r))
+	if refusal, ok := errors.AsType[*Refusal](err); ok {
+		if refusal.Unavailable {
+			return refuse(w, http.StatusBadGateway, refusal.Reason)
+		}
+		return refuse(w, http.StatusNotFound, refusal.Reason)
+	}
+	if err != nil {
+		h.log.Error(err, "Request can't be answered", "client", r.RemoteAddr, "file", r.URL.Path)
+		return refuse(w, http.StatusInternalServerError, "internal error")
+	}
+	defer func() { _ = file.Close() }() // it was only read
+
+	w.Header().Set("Content-Type", file.ContentType)
+	if file.ETag != "" {
+		w.Header().Set("ETag", file.ETag)
+	}
+	if file.ModTime.IsZero() {
+		w.Header().Set("Cache-Control", "no-store")
+	}
+	// Range, HEAD, conditions and Content-Length are net/http's; so is sendfile, for which it must see the *os.File.
+	http.ServeContent(w, r, "", file.ModTime, file.Content)
+	return ""
+}
+
+func (h *Handler) httpRequest(r *http.Request) *Request {
+	request := &Request{Name: strings.TrimPrefix(r.URL.Path, "/"), Query: r.URL.Query(), Over: render.HTTP, Host: r.Host}
+	if client, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		request.Client = client.Addr().Unmap()
+	}
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		if addr, err := netip.ParseAddrPort(local.String()); err == nil {
+			request.Local = addr.Addr().Unmap()
+		}
+	}
+	return request
+}
+
+// refuse answers with a line of text, and returns it.
+func refuse(w http.ResponseWriter, status int, reason string) string {
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, reason, status)
+	return reason
+}
+
+// countingWriter counts what is sent, for the log. It passes ReadFrom on: without that net/http would not use sendfile.
+type countingWriter struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+// WriteHeader notes the status.
+func (w *countingWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write counts.
+func (w *countingWriter) Write(b []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// ReadFrom counts.
+func (w *countingWriter) ReadFrom(r io.Reader) (int64, error) {
+	n, err := io.Copy(w.ResponseWriter, r)
+	w.bytes += n
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (w *countingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

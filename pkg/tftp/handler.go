@@ -1,0 +1,82 @@
+// Copyright The netboot-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package tftp
+
+import (
+	"context"
+	"io"
+	"net/netip"
+	"time"
+)
+
+// A Request is a read request.
+type Request struct {
+	// Name is the file's name: the bytes as they were sent, up to the first NUL. It may hold anything: backslashes, a
+	// drive letter, "..", a trailing 0xFF. It may be empty.
+	Name string
+	// Mode is Octet or NetASCII.
+	Mode Mode
+	// Options are the options asked for, in the order asked, known or not, sensible or not.
+	Options []Option
+	// Client is where the request came from; an IPv4 address is never in its IPv6 form.
+	Client netip.AddrPort
+	// Local is the address that the request was sent to. Zero: not known, or a broadcast or multicast address.
+	Local netip.Addr
+}
+
+// A File is an open file. Its size must not change while it is open. It is used by one goroutine at a time.
+type File interface {
+	io.ReaderAt
+	io.Closer
+	// Size returns the size in bytes, never negative.
+	Size() int64
+}
+
+// A Handler opens the file that a read request names.
+//
+// ServeTFTP may block until ctx ends, and must return soon after: ctx ends when the client has asked for something else
+// from the same port and when the server stops. Clients repeat their request meanwhile; it is answered once. The server
+// closes the File when the transfer ends, however it ends.
+//
+// An [*Error] in the error's tree is sent as it is, but for control characters and length. An error wrapping
+// [io/fs.ErrNotExist] becomes ERROR 1 "file not found". Any other error, a panic, and an error of the File later on, becomes
+// ERROR 0 "internal error" and is logged: causes are never sent.
+//
+// ServeTFTP is called from many goroutines at once and must not change r.
+type Handler interface {
+	ServeTFTP(ctx context.Context, r *Request) (File, error)
+}
+
+// A Record tells how a read request ended.
+type Record struct {
+	Request     Request
+	Accepted    []Option      // the options of the OACK; empty: none was sent
+	Bytes       int64         // of the file, in the form sent, that the client acknowledged
+	Blocks      int64         // that the client acknowledged
+	Retransmits int64         // DATA and OACK packets sent more than once
+	Duration    time.Duration // from the request's arrival
+	Outcome     Outcome
+	// Err is what is known of the cause, nil if nothing is. For client-error and probe it is an *Error with the client's
+	// own words, which are not to be trusted.
+	Err error
+}
+
+// Outcome says how a read request ended. The values below are the complete set.
+type Outcome string
+
+// The outcomes.
+const (
+	OutcomeComplete    Outcome = "complete"               // the client acknowledged the last block
+	OutcomeLastACKLost Outcome = "complete-last-ack-lost" // all was sent, and then the client was gone; most close at once
+	OutcomeProbe       Outcome = "probe"                  // the client sent ERROR on the OACK: UEFI only wanted the size
+	OutcomeClientError Outcome = "client-error"           // the client sent ERROR later on
+	OutcomeClientGone  Outcome = "client-gone"            // the client's host said that the port is closed
+	OutcomeTimeout     Outcome = "timeout"                // the client went silent
+	OutcomeReplaced    Outcome = "replaced"               // the client asked for something else from the same port
+	OutcomeNotFound    Outcome = "not-found"              // the handler has no such file: ERROR 1
+	OutcomeRefused     Outcome = "refused"                // the handler, or the mode, refused it: another ERROR
+	OutcomeBusy        Outcome = "busy"                   // too many transfers: ERROR 0
+	OutcomeShutdown    Outcome = "shutdown"               // the server's grace ran out: ERROR 0
+	OutcomeFailed      Outcome = "failed"                 // our fault: ERROR 0, logged
+)

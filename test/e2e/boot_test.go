@@ -1,0 +1,108 @@
+// Copyright The netboot-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// How the server is asked by those who do not go through DHCP.
+const (
+	tftpServer = "tftp://" + serverAddress + "/"
+	httpServer = "http://" + serverAddress + ":8080/"
+)
+
+// wantArgs are the kernel's arguments of testdata/objects.yaml: the profile's, with the machine's name, address and
+// variables in them; the machine's "loglevel" instead of the profile's; what only the machine has; and the interface
+// that it booted from, which the server adds.
+func wantArgs() []string {
+	return []string{
+		"console=ttyS0,115200", "panic=-1", "hostname=node-01.e2e.example.com", "mac=52:54:00:aa:bb:01", "rack=r12",
+		"title=made of debian", "loglevel=3", "boot=1", "BOOTIF=01-52-54-00-aa-bb-01",
+	}
+}
+
+func TestBIOSPXELINUX(t *testing.T) {
+	l := newLab(t)
+	l.serveCluster(t)
+	l.dhcp(t, "pxelinux.0", "pxelinux.0") // the ROM is iPXE, and chains to PXELINUX
+	l.checkBootPXELINUX(t)
+}
+
+func TestStandaloneBIOSPXELINUX(t *testing.T) {
+	l := newLab(t)
+	l.serveStandalone(t)
+	l.dhcp(t, "pxelinux.0", "pxelinux.0")
+	l.checkBootPXELINUX(t)
+}
+
+func TestUEFISignedGRUB(t *testing.T) {
+	l := newLab(t)
+	l.serveCluster(t)
+	l.dhcp(t, "grubnetx64.efi.signed", "grubnetx64.efi.signed")
+	// This GRUB asks for /grub/grub.cfg; what it gets there leads it to its own file.
+	h := l.read(t, tftpServer+"grub/grub.cfg-01-52-54-00-aa-bb-01", readGRUB)
+	checkCommandLine(t, l.boot(t, ovmf(false)), commandLineGRUB(h))
+}
+
+func TestUEFIiPXE(t *testing.T) {
+	l := newLab(t)
+	l.serveCluster(t)
+	l.dhcp(t, "ipxe.efi", httpServer+"boot.ipxe")
+	l.checkBootIPXE(t, ovmf(false))
+}
+
+func TestUEFIHTTPBoot(t *testing.T) {
+	l := newLab(t)
+	l.serveCluster(t)
+	l.dhcp(t, httpServer+"snponly.efi", httpServer+"boot.ipxe")
+	l.checkBootIPXE(t, ovmf(true))
+}
+
+func (l *lab) checkBootPXELINUX(t *testing.T) {
+	t.Helper()
+	h := l.read(t, tftpServer+"pxelinux.cfg/01-52-54-00-aa-bb-01", readPXELINUX)
+	checkCommandLine(t, l.boot(t, seaBIOS()), commandLinePXELINUX(h))
+}
+
+func (l *lab) checkBootIPXE(t *testing.T, f firmware) {
+	t.Helper()
+	h := l.read(t, httpServer+"ipxe?mac=52-54-00-aa-bb-01&arch=x86_64&platform=efi", readIPXE)
+	checkCommandLine(t, l.boot(t, f), commandLineIPXE(h))
+}
+
+// read asks the server for a boot configuration, by the name that the machine will use.
+func (l *lab) read(t *testing.T, url string, read func(string) (handover, error)) handover {
+	t.Helper()
+	h, err := read(l.get(t, url))
+	if err != nil {
+		t.Fatalf("%s: %v", url, err)
+	}
+	return h
+}
+
+// checkCommandLine compares the guest's command line with the one that the rendered configuration leads to, and what
+// the kernel understands of it with what the objects ask for.
+func checkCommandLine(t *testing.T, got, want string) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("command line of the guest (-rendered +got):\n%s", diff)
+	}
+	args := splitArguments(got)
+	for i := range args {
+		args[i] = strings.ReplaceAll(args[i], `"`, "") // the kernel takes the quotes away
+	}
+	args = slices.DeleteFunc(args, func(arg string) bool { // what loaders add: BOOT_IMAGE=…, initrd=…, a bare image name
+		return strings.HasPrefix(arg, "BOOT_IMAGE=") || strings.HasPrefix(arg, "initrd=") || !strings.Contains(arg, "=")
+	})
+	if diff := cmp.Diff(wantArgs(), args); diff != "" {
+		t.Errorf("arguments of the guest's kernel (-want +got):\n%s", diff)
+	}
+}
