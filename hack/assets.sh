@@ -127,7 +127,7 @@ complete() {
   [ -s "$out/files/vmlinuz" ] && [ -s "$out/files/initrd.img" ]
 }
 
-[ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || fail "needs Debian or Ubuntu on amd64 (apt-get and dpkg)"
+[ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || fail "needs Debian on amd64 (apt-get and dpkg)"
 install_tools
 if complete; then
   exit 0

@@ -9,7 +9,7 @@
 #   hack/demo.sh                  show it
 #   hack/demo.sh --expect TEXT    for tests: exit 0 if TEXT shows on the console within 120 s, else 1
 #
-# NETBOOT_DEMO_PORT, default 8080, is the HTTP port; metrics are on the next one.
+# The ports are those of make run: NETBOOT_TFTP_PORT (6969), NETBOOT_HTTP_PORT (8080), NETBOOT_METRICS_PORT (8081).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,25 +26,31 @@ esac
   echo "hack/demo.sh: no bin/netboot: run make build" >&2
   exit 1
 }
-port=${NETBOOT_DEMO_PORT:-8080}
+tftp=${NETBOOT_TFTP_PORT:-6969} http=${NETBOOT_HTTP_PORT:-8080} metrics=${NETBOOT_METRICS_PORT:-8081}
 demo=build/demo
 
 hack/assets.sh build/assets
 go run ./hack/demo -out "$demo" -assets build/assets
 
-rm -rf "$demo/data" # nothing of an earlier demo: no boot that is done already, no artifact in the cache
+data=$(mktemp -d) # new each time: no boot in it that is done already
+server=
+stop() {
+  [ -z "$server" ] || kill "$server" 2>/dev/null || true
+  [ -z "$server" ] || wait "$server" || true
+  rm -rf "$data"
+}
+trap stop EXIT
 bin/netboot serve --manifests "$demo/manifests" --files-dir "$demo/files" --loaders-dir "$demo/loaders" \
-  --data-dir "$demo/data" --tftp-bind-address 127.0.0.1:6969 --http-bind-address "127.0.0.1:$port" \
-  --metrics-bind-address "127.0.0.1:$((port + 1))" >"$demo/server.log" 2>&1 &
+  --data-dir "$data" --tftp-bind-address "127.0.0.1:$tftp" --http-bind-address "127.0.0.1:$http" \
+  --metrics-bind-address "127.0.0.1:$metrics" >"$demo/server.log" 2>&1 &
 server=$!
-trap 'kill "$server" 2>/dev/null || true; wait "$server" || true' EXIT
 
 give_up() {
   echo "hack/demo.sh: $1; the end of $demo/server.log:" >&2
   tail -n 20 "$demo/server.log" >&2
   exit 1
 }
-ready() { kill -0 "$server" 2>/dev/null && curl -fsS -o /dev/null "http://127.0.0.1:$((port + 1))/readyz" 2>/dev/null; }
+ready() { kill -0 "$server" 2>/dev/null && curl -fsS -o /dev/null "http://127.0.0.1:$metrics/readyz" 2>/dev/null; }
 for _ in $(seq 100); do
   ready && break
   kill -0 "$server" 2>/dev/null || give_up "the server ended"
@@ -54,7 +60,7 @@ ready || give_up "the server is not ready after 10 s"
 
 # In QEMU's user network the host is 10.0.2.2. The network card's ROM is iPXE, which can boot an http URL right away.
 machine=(qemu-system-x86_64 -accel tcg -machine q35,graphics=off -m 1024 -nographic -no-reboot -boot reboot-timeout=1000
-  -netdev "user,id=n0,bootfile=http://10.0.2.2:$port/boot.ipxe"
+  -netdev "user,id=n0,bootfile=http://10.0.2.2:$http/boot.ipxe"
   -device virtio-net-pci,netdev=n0,mac=52:54:00:aa:bb:01,bootindex=1)
 if [ -z "$expect" ]; then
   "${machine[@]}"

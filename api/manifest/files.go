@@ -56,7 +56,8 @@ func readFiles(dir string, visit func(folder string)) ([]file, error) {
 		case !isManifest(entry.Name()):
 			return nil
 		case len(files) == maxFiles:
-			files = append(files, file{name: name, fault: fmt.Sprintf("not read, nor what comes after: more than %d files", maxFiles)})
+			fault := fmt.Sprintf("not read, nor what comes after: more than %d files", maxFiles)
+			files = append(files, file{name: name, fault: fault})
 			return fs.SkipAll
 		}
 		files = append(files, readFile(path, name)...)
@@ -97,7 +98,7 @@ func readBounded(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	text, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 	if err == nil && len(text) > maxFileBytes {
 		err = fmt.Errorf("larger than %d bytes: split it", maxFileBytes)

@@ -25,7 +25,7 @@ const (
 func (v *Validator) Follow(ctx context.Context, dir string, changed func(Set, []Problem)) error {
 	var watch notifications
 	if watcher, err := fsnotify.NewWatcher(); err == nil {
-		defer watcher.Close()
+		defer func() { _ = watcher.Close() }()
 		watch = notifications{watcher.Events, watcher.Errors, watcher}
 	}
 

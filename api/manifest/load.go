@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	yamlv3 "go.yaml.in/yaml/v3"
@@ -125,7 +126,7 @@ func (j *judgement) addItems(ctx context.Context, from source, items []any) {
 	_, list := child(from.tree, "items")
 	for i, item := range items {
 		of := from
-		if _, at := child(list, fmt.Sprint(i)); at != nil {
+		if _, at := child(list, strconv.Itoa(i)); at != nil {
 			of.tree = at
 		}
 		j.add(ctx, of, item)
@@ -139,19 +140,17 @@ func (j *judgement) addObject(ctx context.Context, from source, obj *unstructure
 	}
 	var errs field.ErrorList
 	o.typed, errs = j.admit(ctx, obj)
-	if obj.GetName() == "" && obj.GetGenerateName() != "" {
-		errs = append(errs, field.Required(field.NewPath("metadata", "name"), "generateName needs an API server"))
-	}
 	for _, err := range errs {
 		j.report(from, o.id, err)
 		o.bad = true
 	}
-	if obj.GetName() == "" {
+	if obj.GetName() == "" { // generateName is no name either: each reading would make another object
 		return
 	}
 	if first, twice := j.byID[o.id]; twice {
 		line, column := first.source.doc.place(first.source.tree, "")
-		j.report(from, o.id, field.Forbidden(nil, fmt.Sprintf("already defined at %s:%d:%d", first.source.file, line, column)))
+		where := fmt.Sprintf("already defined at %s:%d:%d", first.source.file, line, column)
+		j.report(from, o.id, field.Forbidden(nil, where))
 		first.bad = true
 		return
 	}
@@ -206,7 +205,8 @@ func convertCore[T interface {
 	if err != nil {
 		return nil, field.ErrorList{field.Invalid(nil, nil, err.Error())}
 	}
-	return typed, metavalidation.ValidateObjectMetaAccessor(typed.GetObjectMeta(), true, metavalidation.NameIsDNSSubdomain, field.NewPath("metadata"))
+	return typed, metavalidation.ValidateObjectMetaAccessor(typed.GetObjectMeta(), true,
+		metavalidation.NameIsDNSSubdomain, field.NewPath("metadata"))
 }
 
 // set returns the good objects.

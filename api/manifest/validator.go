@@ -138,7 +138,8 @@ func (k *kindValidator) validate(ctx context.Context, obj, old map[string]any) f
 		correlated := common.NewCorrelatedObject(obj, old, &model.Structural{Structural: k.structural})
 		celOptions = append(celOptions, cel.WithRatcheting(correlated))
 		checkLists = len(listtype.ValidateListSetsAndMaps(nil, k.structural, old)) == 0
-		errs = append(errs, validation.ValidateCustomResourceUpdate(nil, obj, old, k.schema, validation.WithRatcheting(correlated))...)
+		errs = append(errs, validation.ValidateCustomResourceUpdate(nil, obj, old, k.schema,
+			validation.WithRatcheting(correlated))...)
 	}
 	errs = append(errs, objectmeta.Validate(ctx, nil, obj, k.structural, false)...)
 	if checkLists {

@@ -25,7 +25,8 @@ type Artifact struct {
 	// +kubebuilder:validation:MaxItems=4
 	// +kubebuilder:validation:items:MinLength=8
 	// +kubebuilder:validation:items:MaxLength=2048
-	// +kubebuilder:validation:items:Pattern=`^(https?://[^/?#@]+|oci://[^/?#@]+|file:///)[!-~]*$`
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^(https?://[^/?#]+|oci://[^/?#]+|file:///)[!-~]*$')",message="a mirror must start with http://HOST, https://HOST, oci://HOST or file:/// and hold no spaces or control characters (write a space as %20)"
+	// +kubebuilder:validation:items:XValidation:rule="!self.matches('^[a-z]+://[^/?#]*@')",message="a mirror must not hold a user name or password: remove the part before @"
 	Mirrors []string `json:"mirrors,omitempty"`
 
 	// sha256 is the digest of the file, 64 lower-case hex digits, as printed by sha256sum. Bytes with another digest

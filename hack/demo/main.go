@@ -42,22 +42,22 @@ func standIns() map[string]string {
 }
 
 func main() {
-	out := flag.String("out", "build/demo", "folder to prepare; what it held before is removed")
+	out := flag.String("out", "build/demo", "folder to prepare: its files, loaders and manifests are replaced")
 	assets := flag.String("assets", "build/assets", "folder made by hack/assets.sh; stand-ins where it does not exist")
 	samples := flag.String("samples", "config/samples", "folder of the manifests")
 	flag.Parse()
-	real, err := prepare(*out, *assets, *samples)
+	found, err := prepare(*out, *assets, *samples)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "demo: %v\n", err)
 		os.Exit(1)
 	}
-	if !real {
+	if !found {
 		fmt.Printf("demo: kernel, initrd and loaders in %s are stand-ins of one line: make demo fetches real ones\n", *out)
 	}
 }
 
-// prepare fills the folder out anew and says whether it found real files in the folder assets.
-func prepare(out, assets, samples string) (real bool, err error) {
+// prepare fills the folder out anew and says whether it found the folder assets.
+func prepare(out, assets, samples string) (found bool, err error) {
 	for _, folder := range []string{"files", "loaders", "manifests"} {
 		if err := os.RemoveAll(filepath.Join(out, folder)); err != nil {
 			return false, err
@@ -77,7 +77,7 @@ func prepare(out, assets, samples string) (real bool, err error) {
 	case err != nil:
 		return false, err
 	default:
-		real = true
+		found = true
 		for _, folder := range []string{"files", "loaders"} {
 			if err := copyFiles(filepath.Join(out, folder), filepath.Join(assets, folder, "*"), nil); err != nil {
 				return false, err
@@ -92,7 +92,7 @@ func prepare(out, assets, samples string) (real bool, err error) {
 		}
 		digests[digest([]byte(content))] = digest(there)
 	}
-	return real, copyFiles(filepath.Join(out, "manifests"), filepath.Join(samples, "*.yaml"), digests)
+	return found, copyFiles(filepath.Join(out, "manifests"), filepath.Join(samples, "*.yaml"), digests)
 }
 
 // copyFiles copies the files that match pattern into a folder, with the keys of replace replaced by their values.

@@ -15,13 +15,13 @@ import (
 func TestPrepare(t *testing.T) {
 	for name, tc := range map[string]struct {
 		assets     map[string]string // empty: the folder does not exist
-		wantReal   bool
+		wantFound  bool
 		wantKernel string
 	}{
 		"without assets, stand-ins take their place": {wantKernel: standInKernel},
 		"assets are copied, and their digests are in the manifests": {
 			assets:     map[string]string{"files/vmlinuz": "a kernel", "files/initrd.img": "an initrd", "loaders/pxelinux.0": "a loader"},
-			wantReal:   true,
+			wantFound:  true,
 			wantKernel: "a kernel",
 		},
 	} {
@@ -34,10 +34,10 @@ func TestPrepare(t *testing.T) {
 			write(t, filepath.Join(dir, "samples/kustomization.yaml"), "resources: [profile.yaml]\n")
 			write(t, filepath.Join(dir, "out/manifests/old.yaml"), "of an earlier run")
 
-			real, err := prepare(filepath.Join(dir, "out"), filepath.Join(dir, "assets"), filepath.Join(dir, "samples"))
+			found, err := prepare(filepath.Join(dir, "out"), filepath.Join(dir, "assets"), filepath.Join(dir, "samples"))
 
-			if err != nil || real != tc.wantReal {
-				t.Errorf("prepare() = %v, %v, want %v and no error", real, err, tc.wantReal)
+			if err != nil || found != tc.wantFound {
+				t.Errorf("prepare() = %v, %v, want %v and no error", found, err, tc.wantFound)
 			}
 			if got := read(t, filepath.Join(dir, "out/files/vmlinuz")); got != tc.wantKernel {
 				t.Errorf("vmlinuz is %q, want %q", got, tc.wantKernel)

@@ -4,6 +4,8 @@
 package artifact_test
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -54,4 +56,16 @@ func TestCacheFolderThatWentAway(t *testing.T) {
 	f, err := s.Open(t.Context(), verified(kernel, u.URL))
 	wantError(t, f, err, artifact.ReasonStorageFailed,
 		" from "+u.URL+": write to the artifact cache: no such file or directory")
+}
+
+func TestCacheEntryThatIsNoFile(t *testing.T) {
+	dir, a := t.TempDir(), verified(kernel, "http://mirror/vmlinuz")
+	write(t, "in the way", dir, string(a.ID()), "file")
+	s := newStore(t, artifact.Options{Dir: dir})
+	f, err := s.Open(t.Context(), a)
+	wantError(t, f, err, artifact.ReasonStorageFailed,
+		" from http://mirror/vmlinuz: read the artifact cache: invalid argument")
+	if !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("Open() error = %v, want it to wrap %v", err, fs.ErrInvalid)
+	}
 }

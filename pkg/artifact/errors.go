@@ -101,7 +101,8 @@ func checkArtifact(a *index.Artifact) error {
 		return because(ReasonSourceNotAllowed, "no URL: name one").at(a, "")
 	}
 	if a.SHA256 != "" && !validID(a.ID()) {
-		return because(ReasonDigestMismatch, "sha256 %q is not 64 lower-case hex digits: correct it", a.SHA256).at(a, a.URLs[0])
+		failed := because(ReasonDigestMismatch, "sha256 %q is not 64 lower-case hex digits: correct it", a.SHA256)
+		return failed.at(a, a.URLs[0])
 	}
 	return nil
 }

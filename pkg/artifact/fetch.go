@@ -121,7 +121,7 @@ func (s *Store) tooLarge() *Error {
 
 // A mortalReader ends with a context: Store.Close doesn't wait until a large file is read to its end.
 type mortalReader struct {
-	ctx context.Context //nolint:containedctx // of the Store
+	ctx context.Context // of the Store
 	io.Reader
 }
 

@@ -22,7 +22,8 @@ func newFilesDir(t *testing.T) string {
 	write(t, "secret", top, "secret")
 	write(t, kernel, dir, "debian 12", "vmlinuz")
 	write(t, "something else", dir, "other")
-	for from, to := range map[string]string{"current": "debian 12", "out": "../secret", "far": "/etc/passwd", "ring": "ring"} {
+	links := map[string]string{"current": "debian 12", "out": "../secret", "far": "/etc/passwd", "ring": "ring"}
+	for from, to := range links {
 		if err := os.Symlink(to, filepath.Join(dir, from)); err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +48,9 @@ func TestFileURLs(t *testing.T) {
 		"file:///missing": {
 			artifact.ReasonUpstreamUnavailable, `no file "missing" in the files folder: put it there, or correct the URL`,
 		},
-		"file:///ring":            {artifact.ReasonUpstreamUnavailable, `open "ring" in the files folder: too many levels of symbolic links`},
+		"file:///ring": {
+			artifact.ReasonUpstreamUnavailable, `open "ring" in the files folder: too many levels of symbolic links`,
+		},
 		"file:///":                {artifact.ReasonSourceNotAllowed, noEscape},
 		"file:///../secret":       {artifact.ReasonSourceNotAllowed, noEscape},
 		"file:///%2e%2e%2fsecret": {artifact.ReasonSourceNotAllowed, noEscape},

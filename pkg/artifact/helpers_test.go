@@ -122,7 +122,8 @@ func wantError(t *testing.T, f *artifact.File, err error, reason artifact.Reason
 	if !ok {
 		t.Fatalf("Open() error %T %q is no *Error", err, err)
 	}
-	if diff := cmp.Diff(fmt.Sprintf("%s: fetch %s%s", reason, field, text), fmt.Sprintf("%s: %v", failed.Reason, err)); diff != "" {
+	want, got := fmt.Sprintf("%s: fetch %s%s", reason, field, text), fmt.Sprintf("%s: %v", failed.Reason, err)
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Open() error (-want +got):\n%s", diff)
 	}
 }

@@ -37,7 +37,7 @@ func (s *Store) get(from *url.URL) (*source, *Error) {
 	req.Header.Set("Accept-Encoding", "identity")
 	req.Header.Set("User-Agent", "netboot-operator")
 
-	resp, err := s.options.Client.Do(req)
+	resp, err := s.options.Client.Do(req) //nolint:bodyclose // source.close does, after the body was read
 	if err != nil {
 		err = unanswered(ctx, req, err)
 		end()
@@ -109,7 +109,7 @@ func isHTML(h http.Header) bool {
 
 // A steadyReader reads a body, and puts the end of ctx off as long as enough comes.
 type steadyReader struct {
-	ctx    context.Context //nolint:containedctx // of the request that the body belongs to
+	ctx    context.Context // of the request that the body belongs to
 	body   io.Reader
 	stall  *time.Timer // ends ctx
 	window time.Duration

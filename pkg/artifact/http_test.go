@@ -5,8 +5,8 @@ package artifact_test
 
 import (
 	"io"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,6 +19,9 @@ import (
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// flush sends what was written: without a Content-Length, since net/http can't know it yet.
+func flush(w http.ResponseWriter) { w.(http.Flusher).Flush() }
 
 func page(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -37,7 +40,7 @@ func mirror(w http.ResponseWriter, r *http.Request) {
 		}
 		answering(kernel)(w, r)
 	case "/chunked":
-		w.(http.Flusher).Flush() //nolint:forcetypeassert // net/http's always is one
+		flush(w)
 		answering(kernel)(w, r)
 	case "/html-named-kernel":
 		w.Header().Set("Content-Type", "text/html")
@@ -67,12 +70,12 @@ func mirror(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, kernel[:10]) // net/http closes the connection
 	case "/cut-chunked":
 		_, _ = io.WriteString(w, kernel[:10])
-		w.(http.Flusher).Flush() //nolint:forcetypeassert // net/http's always is one
+		flush(w)
 		panic(http.ErrAbortHandler)
 	case "/large":
 		answering(strings.Repeat("x", 65))(w, r)
 	case "/large-chunked":
-		w.(http.Flusher).Flush() //nolint:forcetypeassert // net/http's always is one
+		flush(w)
 		answering(strings.Repeat("x", 65))(w, r)
 	default:
 		w.WriteHeader(http.StatusNotFound)
@@ -82,12 +85,9 @@ func mirror(w http.ResponseWriter, r *http.Request) {
 // refusing returns the address of nobody.
 func refusing(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return "http://" + l.Addr().String()
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	return gone.URL
 }
 
 func TestUpstreams(t *testing.T) {
@@ -155,7 +155,8 @@ func TestUpstreams(t *testing.T) {
 		},
 		"a compressed file": {
 			urls: []string{"/gzip"}, wantReason: artifact.ReasonUnexpectedContent,
-			wantText: ` from UPSTREAM/gzip: answered with Content-Encoding "gzip" though asked not to: serve the file as it is there`,
+			wantText: ` from UPSTREAM/gzip: answered with Content-Encoding "gzip" though asked not to: ` +
+				"serve the file as it is there",
 		},
 		"nobody": {
 			urls: []string{nobody}, wantReason: artifact.ReasonUpstreamUnavailable,
@@ -191,7 +192,9 @@ func TestUpstreams(t *testing.T) {
 		},
 		"all mirrors fail": {
 			urls: []string{"/other", nobody, "/gone"}, wantReason: artifact.ReasonDigestMismatch,
-			wantText: " from UPSTREAM/other: " + mismatch + "; from " + nobody + ": " + refused + "; from UPSTREAM/gone: " + notFound,
+			wantText: " from UPSTREAM/other: " + mismatch +
+				"; from " + nobody + ": " + refused +
+				"; from UPSTREAM/gone: " + notFound,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -232,6 +235,13 @@ func TestArtifactsThatTheSchemaRefuses(t *testing.T) {
 		` from http://mirror/: sha256 "../x" is not 64 lower-case hex digits: correct it`)
 	f, err = s.Open(t.Context(), unverified("http://mirror:port/"))
 	wantError(t, f, err, artifact.ReasonSourceNotAllowed, " from http://mirror:port/: not a URL: correct it")
+}
+
+func TestErrorsHidePasswords(t *testing.T) {
+	s := newStore(t, artifact.Options{})
+	f, err := s.Open(t.Context(), unverified("oci://user:secret@mirror/debian"))
+	wantError(t, f, err, artifact.ReasonSourceNotAllowed,
+		" from oci://user:xxxxx@mirror/debian: oci:// is not served by this version: use http, https or file")
 }
 
 func TestStall(t *testing.T) {

@@ -14,29 +14,31 @@ import (
 	"github.com/netboot-operator/netboot-operator/pkg/index"
 )
 
-// hostileIDs are what a request may hold instead of an id.
-var hostileIDs = map[string]string{
-	"nothing":                  "",
-	"a folder":                 "sha256",
-	"a folder with a slash":    "sha256/",
-	"up":                       "../..",
-	"up from a folder":         "sha256/../x",
-	"up, as long as a digest":  "sha256/../" + strings.Repeat("x", 61),
-	"up to the secret":         "sha256/../../secret",
-	"the secret, absolute":     "/etc/passwd",
-	"upper case":               "sha256/" + strings.ToUpper(digest(kernel)),
-	"upper case folder":        "SHA256/" + digest(kernel),
-	"one digit less":           "sha256/" + digest(kernel)[1:],
-	"one digit more":           "sha256/" + digest(kernel) + "0",
-	"a path below":             "sha256/" + digest(kernel) + "/x",
-	"two slashes":              "sha256//" + digest(kernel),
-	"another kind":             "partial/" + digest(kernel),
-	"a final NUL":              "sha256/" + digest(kernel)[1:] + "\x00",
-	"a final newline":          "sha256/" + digest(kernel) + "\n",
-	"digits of another script": "sha256/" + strings.Repeat("١", 32),
-	"long":                     "sha256/" + strings.Repeat("a", 1<<20),
-	"unknown":                  "sha256/" + digest("unknown"),
-	"unknown and unverified":   "unverified/" + digest("unknown"),
+// hostileIDs returns what a request may hold instead of an id.
+func hostileIDs() map[string]string {
+	return map[string]string{
+		"nothing":                  "",
+		"a folder":                 "sha256",
+		"a folder with a slash":    "sha256/",
+		"up":                       "../..",
+		"up from a folder":         "sha256/../x",
+		"up, as long as a digest":  "sha256/../" + strings.Repeat("x", 61),
+		"up to the secret":         "sha256/../../secret",
+		"the secret, absolute":     "/etc/passwd",
+		"upper case":               "sha256/" + strings.ToUpper(digest(kernel)),
+		"upper case folder":        "SHA256/" + digest(kernel),
+		"one digit less":           "sha256/" + digest(kernel)[1:],
+		"one digit more":           "sha256/" + digest(kernel) + "0",
+		"a path below":             "sha256/" + digest(kernel) + "/x",
+		"two slashes":              "sha256//" + digest(kernel),
+		"another kind":             "partial/" + digest(kernel),
+		"a final NUL":              "sha256/" + digest(kernel)[1:] + "\x00",
+		"a final newline":          "sha256/" + digest(kernel) + "\n",
+		"digits of another script": "sha256/" + strings.Repeat("١", 32),
+		"long":                     "sha256/" + strings.Repeat("a", 1<<20),
+		"unknown":                  "sha256/" + digest("unknown"),
+		"unknown and unverified":   "unverified/" + digest("unknown"),
+	}
 }
 
 func TestOpenCachedRefusesHostileIDs(t *testing.T) {
@@ -44,7 +46,7 @@ func TestOpenCachedRefusesHostileIDs(t *testing.T) {
 	write(t, "secret", dir, "secret")
 	write(t, kernel, dir, "cache", "sha256", digest(kernel))
 	s := newStore(t, artifact.Options{Dir: dir + "/cache"})
-	for name, id := range hostileIDs {
+	for name, id := range hostileIDs() {
 		t.Run(name, func(t *testing.T) {
 			f, err := s.OpenCached(index.ID(id))
 			if !errors.Is(err, fs.ErrNotExist) {
@@ -61,7 +63,7 @@ func TestOpenCachedRefusesHostileIDs(t *testing.T) {
 }
 
 func FuzzOpenCachedID(f *testing.F) {
-	for _, id := range hostileIDs {
+	for _, id := range hostileIDs() {
 		f.Add(id)
 	}
 	good := "sha256/" + digest(kernel)

@@ -64,7 +64,7 @@ func (nobody) ArtifactFailed(*index.Artifact, error)                 {}
 // completed returns o with the zero values replaced, or an error that names the field, its value and its bounds.
 func (o Options) completed() (Options, error) {
 	if o.Dir == "" {
-		return o, errors.New("Dir: empty; name the folder of the cache")
+		return o, errors.New("no Dir: name the folder of the cache")
 	}
 	if o.MaxBytes < 0 {
 		return o, fmt.Errorf("MaxBytes %d: must be 0 (16 GiB) or more", o.MaxBytes)

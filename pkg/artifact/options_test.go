@@ -22,7 +22,7 @@ func TestNewRefuses(t *testing.T) {
 		want    string // DIR stands for the test's folder
 	}{
 		"no folder": {
-			artifact.Options{}, "artifact store: Dir: empty; name the folder of the cache",
+			artifact.Options{}, "artifact store: no Dir: name the folder of the cache",
 		},
 		"a file for a folder": {
 			artifact.Options{Dir: file},

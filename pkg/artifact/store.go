@@ -31,7 +31,7 @@ type Store struct {
 	disk    *disk
 	files   *os.Root // where file URLs are resolved; nil: nowhere
 
-	ctx    context.Context //nolint:containedctx // the life of the Store, which owns the fetches
+	ctx    context.Context // the life of the Store, which owns the fetches
 	cancel context.CancelFunc
 	jobs   sync.WaitGroup
 	slots  chan struct{}      // holds one item for each fetch that runs
@@ -119,7 +119,7 @@ func (s *Store) Open(ctx context.Context, a *index.Artifact) (*File, error) {
 		if f, err := s.openTrusted(id); err == nil {
 			return f, nil
 		}
-		j, err := s.join(id, a)
+		j, err := s.join(id, a) //nolint:contextcheck // the fetch outlives the one who asks
 		if err != nil {
 			return nil, err
 		}
@@ -179,7 +179,7 @@ func (s *Store) State(id index.ID) State {
 		return State{Cached: true, Bytes: e.trusted.size}
 	}
 	if validID(id) && verifiable(id) {
-		if info, err := s.disk.stat(id); err == nil {
+		if info, err := s.disk.stat(id); err == nil && info.Mode().IsRegular() {
 			return State{Cached: true, Bytes: info.Size()}
 		}
 	}

@@ -77,7 +77,7 @@ func TestKernelArgsRefused(t *testing.T) {
 			`a={{ "x\ny" }}`, `the result holds the control character '\n', which ends or garbles the command line; remove it`,
 		},
 		"a control character between quotes": {
-			"a=\"\x7f\"", `the result holds the control character '\u007f', which ends or garbles the command line; remove it`,
+			"a=\"\x7f\"", `the result holds the control character '\x7f', which ends or garbles the command line; remove it`,
 		},
 		"a space": {
 			"a b", `the result holds a space (' ') outside double quotes, where the kernel splits it; ` +
@@ -92,10 +92,10 @@ func TestKernelArgsRefused(t *testing.T) {
 		},
 		"bytes that are no text": {"a=\xff", "the result is not valid UTF-8; encode it, for example with base64"},
 		"too long": {
-			`{{ range 5000 }}x{{ end }}`, `template: argument:1:17: executing "argument" at <"x">: the result is longer than 4096 bytes`,
+			`{{ range 300 }}0123456789abcdef{{ end }}`, `template: argument:1:15: executing "argument" at <0123456789abcdef>: the result is longer than 4096 bytes`,
 		},
 		"a variable that isn't there": {
-			"{{ .Machine.Variables.row }}", `template: argument:1:21: executing "argument" at <.Machine.Variables.row>: ` +
+			"{{ .Machine.Variables.row }}", `template: argument:1:11: executing "argument" at <.Machine.Variables.row>: ` +
 				`map has no entry for key "row"`,
 		},
 		"a field that isn't there": {

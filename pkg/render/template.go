@@ -6,6 +6,7 @@ package render
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -25,25 +26,40 @@ const (
 	workPerNode = 16
 )
 
+// Bounds of what a template is: text/template recurses for each nested action, and an error inside nested ranges costs the
+// square of their depth.
+const (
+	maxActions = 10_000
+	maxNesting = 100
+)
+
+// errWork is what ends a template that does not end by itself.
+var errWork = errors.New("the template does too much; use fewer loops and shorter texts")
+
 // execute runs a template that may write limit bytes. A template that writes or does more is an error, at once: anybody
 // who may edit a Machine could otherwise stop the server with {{range 1000000000}}{{end}}.
 func execute(name, source string, d any, limit int) (string, error) {
 	out := &boundedText{limit: limit}
-	if !strings.Contains(source, "{{") {
+	switch actions := strings.Count(source, "{{"); {
+	case actions == 0:
 		_, err := out.Write([]byte(source))
 		return out.text.String(), err
+	case actions > maxActions:
+		return "", fmt.Errorf("the template has %d actions, more than %d", actions, maxActions)
 	}
 	m := &meter{left: limit * workPerByte}
 	t, err := template.New(name).Option("missingkey=error").Funcs(m.functions()).Parse(source)
 	if err != nil {
 		return "", err
 	}
-	for _, part := range t.Templates() {
-		m.charge(part.Tree.Root)
+	if _, err := price(t.Root, 0); err != nil {
+		return "", err
 	}
 	// Added after parsing, so that no template can call it.
 	t.Funcs(template.FuncMap{chargeFunc: func(work int) (string, error) { return "", m.spend(work) }})
-	if err := t.Execute(out, d); err != nil {
+	if err := t.Execute(out, d); errors.Is(err, errWork) {
+		return "", errWork
+	} else if err != nil {
 		return "", err
 	}
 	return out.text.String(), nil
@@ -63,62 +79,77 @@ func (b *boundedText) Write(p []byte) (int, error) {
 }
 
 // A meter counts the work that one execution may still do. text/template has no bound of its own and can't be
-// interrupted, so a charge for its nodes is written into each list that can run more than once: the bodies of range and
-// of named templates.
+// interrupted, so a charge for its nodes is written into the body of each range. Nothing else runs more than once: named
+// templates are refused.
 type meter struct{ left int }
 
 const chargeFunc = "charge"
 
 func (m *meter) spend(work int) error {
 	if m.left -= work; m.left < 0 {
-		return errors.New("the template does too much; use fewer loops and shorter texts")
+		return errWork
 	}
 	return nil
 }
 
-// charge puts the price of a list before its nodes.
-func (m *meter) charge(list *parse.ListNode) {
-	price := int64(m.price(list)) * workPerNode
-	command := &parse.CommandNode{NodeType: parse.NodeCommand, Args: []parse.Node{
-		parse.NewIdentifier(chargeFunc),
-		&parse.NumberNode{NodeType: parse.NodeNumber, IsInt: true, Int64: price, Text: strconv.FormatInt(price, 10)},
-	}}
-	list.Nodes = append([]parse.Node{&parse.ActionNode{
-		NodeType: parse.NodeAction,
-		Pipe:     &parse.PipeNode{NodeType: parse.NodePipe, Cmds: []*parse.CommandNode{command}},
-	}}, list.Nodes...)
-}
-
-// price counts the nodes of a list that run at most once each time it runs, and charges for the others.
-func (m *meter) price(list *parse.ListNode) int {
+// price counts the nodes of a list that run at most once each time it runs, and puts charges into the ranges in it.
+func price(list *parse.ListNode, depth int) (nodes int, err error) {
 	if list == nil {
-		return 0
+		return 0, nil
 	}
-	nodes := 1
+	if depth > maxNesting {
+		return 0, fmt.Errorf("the template nests more than %d actions", maxNesting)
+	}
 	for _, node := range list.Nodes {
+		var branch *parse.BranchNode
 		switch n := node.(type) {
 		case *parse.ActionNode:
 			nodes += pipePrice(n.Pipe)
 		case *parse.IfNode:
-			nodes += pipePrice(n.Pipe) + m.price(n.List) + m.price(n.ElseList)
+			branch = &n.BranchNode
 		case *parse.WithNode:
-			nodes += pipePrice(n.Pipe) + m.price(n.List) + m.price(n.ElseList)
+			branch = &n.BranchNode
 		case *parse.RangeNode:
-			nodes += pipePrice(n.Pipe) + m.price(n.ElseList)
-			m.charge(n.List)
+			branch = &n.BranchNode
 		case *parse.TemplateNode:
-			nodes += pipePrice(n.Pipe)
+			return 0, errors.New("templates can't call others: no template and block actions")
 		default:
 			nodes++
 		}
+		if branch == nil {
+			continue
+		}
+		body, err := price(branch.List, depth+1)
+		if err != nil {
+			return 0, err
+		}
+		orElse, err := price(branch.ElseList, depth+1)
+		if err != nil {
+			return 0, err
+		}
+		if branch.NodeType == parse.NodeRange {
+			charge(branch.List, body)
+			body = 0
+		}
+		nodes += pipePrice(branch.Pipe) + body + orElse
 	}
-	return nodes
+	return nodes, nil
+}
+
+// charge puts the price of a list before its nodes.
+func charge(list *parse.ListNode, nodes int) {
+	work := int64(nodes+1) * workPerNode
+	command := &parse.CommandNode{NodeType: parse.NodeCommand, Args: []parse.Node{
+		parse.NewIdentifier(chargeFunc),
+		&parse.NumberNode{NodeType: parse.NodeNumber, IsInt: true, Int64: work, Text: strconv.FormatInt(work, 10)},
+	}}
+	list.Nodes = slices.Insert(list.Nodes, 0, parse.Node(&parse.ActionNode{
+		NodeType: parse.NodeAction,
+		Pipe:     &parse.PipeNode{NodeType: parse.NodePipe, Cmds: []*parse.CommandNode{command}},
+	}))
 }
 
 func pipePrice(pipe *parse.PipeNode) int {
-	if pipe == nil {
-		return 1
-	}
 	nodes := 1
 	for _, command := range pipe.Cmds {
 		for _, arg := range command.Args {

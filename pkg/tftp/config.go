@@ -26,8 +26,8 @@ type Options struct {
 	MaxBlockSize int
 	// MaxWindowSize is the largest window agreed to, in blocks. Default 64; 1 to 65535 (RFC 7440).
 	MaxWindowSize int
-	// RetransmitTimeout is how long an ACK is waited for at first; the wait doubles with each try, up to 5 s or the
-	// timeout that the client asked for. Default 1 s, at least 1 ms.
+	// RetransmitTimeout is how long an ACK is waited for at first; the wait doubles with each try, up to 5 s or what is
+	// set here. A client may ask for another longest wait, shorter ones than this included. Default 1 s, at least 1 ms.
 	RetransmitTimeout time.Duration
 	// Attempts is how often a packet is sent before the client is given up. Default 6, 1 to 100.
 	Attempts int

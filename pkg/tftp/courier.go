@@ -56,9 +56,9 @@ func (c *courier) carry(ctx context.Context) (Outcome, error) {
 	return next.outcome, c.trouble
 }
 
-// send sends the blocks of one step. A packet that the system does not take (a full queue, a firewall, a route that went)
-// counts as lost, unless the client's host has said of an earlier one that the port is closed: then gone is true. The
-// error is the file's.
+// send sends the blocks of one step. A packet that the system does not take (a full queue, a firewall, a route that is
+// gone) counts as lost, unless the client's host has said of an earlier one that the port is closed: then gone is true.
+// The error is the file's.
 func (c *courier) send(s step) (gone bool, err error) {
 	for block := s.from; block <= s.to; block++ {
 		packet, err := c.pack(block)

@@ -169,7 +169,7 @@ func TestCarry(t *testing.T) {
 			partial: true,
 		},
 		"client asked for a timeout of one second": {
-			terms: windows, retry: retry{first: time.Second, most: time.Second, attempts: 6}, size: 5000, peer: peer{quiet: true},
+			terms: windows, retry: retry{time.Second, time.Second, 6}, size: 5000, peer: peer{quiet: true},
 			want:    result{Outcome: OutcomeTimeout, Took: 6 * time.Second, Packets: 6, Resent: 5},
 			partial: true,
 		},
@@ -349,6 +349,9 @@ func TestCarryPassesOverNoise(t *testing.T) {
 			conn: conn, transfer: newTransfer(terms{blockSize: 8, window: 1}, retry{time.Second, 5 * time.Second, 3}, 100),
 			blocks: fileBlocks(bytes.NewReader(contents(100)), 100), lapsed: new(atomic.Bool),
 		}
+		packets := [][]byte{
+			{}, {0, 4}, {0, 4, 0, 0}, {0, 4, 0, 2}, {0, 4, 0xff, 0xff}, {0, 3, 0, 1}, {0, 1, 'a', 0},
+		}
 		var noise sync.WaitGroup
 		stop := make(chan struct{})
 		noise.Go(func() {
@@ -357,7 +360,7 @@ func TestCarryPassesOverNoise(t *testing.T) {
 			for i := 0; ; i++ {
 				select {
 				case <-tick.C:
-					conn.toServer <- [][]byte{{}, {0, 4}, {0, 4, 0, 0}, {0, 4, 0, 2}, {0, 4, 0xff, 0xff}, {0, 3, 0, 1}, {0, 1, 'a', 0}}[i%7]
+					conn.toServer <- packets[i%len(packets)]
 				case <-stop:
 					return
 				}

@@ -9,14 +9,16 @@
 //
 // Its invariants:
 //
-//   - The listening socket answers read requests, and write requests with ERROR 2. Anything else is met with silence, and
-//     no ERROR is ever answered (two servers would go on for ever).
+//   - The listening socket answers read requests, and write requests with ERROR 2. Anything else is met with silence,
+//     and no ERROR is ever answered (two servers would go on for ever).
 //   - The receive loop never waits for a handler, a file or a client. Each transfer has one goroutine, one connected
 //     socket bound to the address that the client asked, and one exit.
 //   - A transfer is keyed by the client's address and port. The same request again is a retransmission and is answered
-//     once; another request from there takes the transfer's place.
-//   - DATA is sent again on the server's own timer only, never because an ACK came twice (RFC 1123, 4.2.3.1).
+//     once; another request from there takes the transfer's place, and so does the same one from a client that had
+//     answered and then fell silent.
+//   - DATA is sent again when the server's own timer says so, or an ACK in the middle of a window, never because an ACK
+//     came twice (RFC 1123, 4.2.3.1).
 //
 // Packets (packet.go), option negotiation (options.go) and the state of a transfer (transfer.go) are pure: values in,
-// values out. server.go and session.go do the I/O.
+// values out. receive.go reads requests, server.go admits them, session.go answers one, courier.go moves its blocks.
 package tftp

@@ -40,8 +40,8 @@ type File interface {
 // closes the File when the transfer ends, however it ends.
 //
 // An [*Error] in the error's tree is sent as it is, but for control characters and length. An error wrapping
-// [io/fs.ErrNotExist] becomes ERROR 1 "file not found". Any other error, a panic, and an error of the File later on, becomes
-// ERROR 0 "internal error" and is logged: causes are never sent.
+// [io/fs.ErrNotExist] becomes ERROR 1 "file not found". Any other error, a panic, and an error of the File later on,
+// becomes ERROR 0 "internal error" and is logged: causes are never sent.
 //
 // ServeTFTP is called from many goroutines at once and must not change r.
 type Handler interface {

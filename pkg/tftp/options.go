@@ -33,10 +33,10 @@ type limits struct {
 
 // negotiate decides on the options that a client asked for. size is the file's, in bytes; negative: not told to the client.
 //
-// Only what was asked is accepted, in the order asked and never with a larger value; a value that makes no sense is as good
-// as not asked. The timeout is the client's to choose: U-Boot ends a transfer if it comes back changed, so that it is
-// repeated or left out. GRUB compares names byte by byte, so that they go back as they came. A name that comes a second time
-// is ignored (RFC 2347 allows one).
+// Only what was asked is accepted, in the order asked and never with a larger value; a value that makes no sense is as
+// good as not asked. The timeout is the client's to choose: U-Boot ends a transfer if it comes back changed, so that it
+// is repeated or left out. GRUB compares names byte by byte, so that they go back as they came. A name that comes a
+// second time is ignored (RFC 2347 allows one).
 func negotiate(asked []Option, most limits, size int64) terms {
 	t := terms{blockSize: defaultBlockSize, window: 1}
 	seen := make(map[string]bool, len(asked))

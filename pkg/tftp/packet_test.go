@@ -114,17 +114,18 @@ func TestParseReply(t *testing.T) {
 }
 
 func TestAppend(t *testing.T) {
+	longest := strings.Repeat("x", maxMessageLen)
 	for name, tc := range map[string]struct {
 		got  []byte
 		want string
 	}{
 		"data":                       {appendDataHeader(nil, 0xfffe), "\x00\x03\xff\xfe"},
-		"oack":                       {appendOACK(nil, []Option{{"blksize", "8"}, {"tsize", "0"}}), "\x00\x06blksize\x008\x00tsize\x000\x00"},
+		"oack":                       {appendOACK(nil, []Option{{"a", "8"}, {"b", ""}}), "\x00\x06a\x008\x00b\x00\x00"},
 		"error":                      {appendError(nil, &Error{CodeNotFound, "no file"}), "\x00\x05\x00\x01no file\x00"},
 		"error, control characters":  {appendError(nil, &Error{0, "a\x00b\r\nc\x1b[1m\x7f"}), "\x00\x05\x00\x00abc[1m\x00"},
 		"error, not ASCII":           {appendError(nil, &Error{0, "é\xff"}), "\x00\x05\x00\x00??\x00"},
-		"error, as long as it may":   {appendError(nil, &Error{0, strings.Repeat("x", 126)}), "\x00\x05\x00\x00" + strings.Repeat("x", 126) + "\x00"},
-		"error, longer than it may":  {appendError(nil, &Error{0, strings.Repeat("x", 900)}), "\x00\x05\x00\x00" + strings.Repeat("x", 126) + "\x00"},
+		"error, as long as it may":   {appendError(nil, &Error{0, longest}), "\x00\x05\x00\x00" + longest + "\x00"},
+		"error, longer than it may":  {appendError(nil, &Error{0, longest + longest}), "\x00\x05\x00\x00" + longest + "\x00"},
 		"error, appended to a bytes": {appendError([]byte("ab"), &Error{}), "ab\x00\x05\x00\x00\x00"},
 	} {
 		t.Run(name, func(t *testing.T) {

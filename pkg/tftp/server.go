@@ -52,16 +52,17 @@ func New(h Handler, o Options) (*Server, error) {
 
 // retry returns when to send again to a client that asked for the given timeout; 0: for none.
 func (s *Server) retry(asked time.Duration) retry {
-	r := retry{first: s.options.RetransmitTimeout, most: maxWait, attempts: s.options.Attempts}
+	first := s.options.RetransmitTimeout
+	r := retry{first: first, most: max(first, maxWait), attempts: s.options.Attempts}
 	if asked > 0 {
 		r.most = asked
 	}
 	return r
 }
 
-// Serve answers the requests that come in on conn, which it closes, until ctx ends. It then lets the transfers under way go
-// on for the grace, ends what is left with ERROR 0, and returns nil when all have ended. The error says what broke conn, or
-// that a handler did not return although its context had ended.
+// Serve answers the requests that come in on conn, which it closes, until ctx ends. It then lets the transfers under way
+// go on for the grace, ends what is left with ERROR 0, and returns nil when all have ended. The error says what broke
+// conn, or that a handler did not return although its context had ended.
 //
 // Serve may be called for several connections at once; the limits hold for all of them together.
 func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {

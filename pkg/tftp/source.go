@@ -11,12 +11,12 @@ import (
 	"github.com/pin/tftp/v3/netascii"
 )
 
-// A source fills p with the given block, counted from 1 and len(p) bytes long, and returns how many bytes it has. Only the
-// last block is shorter than p.
+// A source fills p with the given block, counted from 1 and len(p) bytes long, and returns how many bytes it has. Only
+// the last block is shorter than p.
 type source func(p []byte, block int64) (int, error)
 
-// newSource returns the blocks of a file of the given size in the form that mode asks for. A block may be read again as long
-// as it is less than a window behind the furthest one that was read.
+// newSource returns the blocks of a file of the given size in the form that mode asks for. A block may be read again as
+// long as it is less than a window behind the furthest one that was read.
 func newSource(f io.ReaderAt, size int64, mode Mode, window int) source {
 	if mode == NetASCII {
 		return textBlocks(f, size, window)

@@ -122,7 +122,8 @@ func findBinaries() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	script := exec.Command(filepath.Join(root, "hack", "controlplane.sh")) //nolint:noctx // ends by itself; a build may outlast the test that asked for it
+	//nolint:noctx // ends by itself; a build may outlast the test that asked for it
+	script := exec.Command(filepath.Join(root, "hack", "controlplane.sh"))
 	var stderr bytes.Buffer
 	script.Stderr = &stderr
 	stdout, err := script.Output()

@@ -121,16 +121,16 @@ func closingQuote(s string, quote byte) int {
 // commandLineGRUB is what GRUB 2.06 makes of h (grub-core/lib/cmdline.c): it protects quotes and backslashes, and puts
 // an argument with spaces between quotes as a whole.
 func commandLineGRUB(h handover) string {
-	line := "BOOT_IMAGE=" + h.kernel
+	line := []string{"BOOT_IMAGE=" + h.kernel}
 	protect := strings.NewReplacer(`\`, `\\`, `'`, `\'`, `"`, `\"`)
 	for _, arg := range h.args {
 		arg = protect.Replace(arg)
 		if strings.Contains(arg, " ") {
 			arg = `"` + arg + `"`
 		}
-		line += " " + arg
+		line = append(line, arg)
 	}
-	return line
+	return strings.Join(line, " ")
 }
 
 // readIPXE reads the kernel and initrd commands of an iPXE script. Words are separated by spaces; there are no quotes.
@@ -181,7 +181,7 @@ func TestReadConfiguration(t *testing.T) {
 		line   func(handover) string
 		config string
 		want   handover
-		// wantLine was copied from the guest's console.
+		// wantLine is what a guest's console showed, but for arguments that only made it boot.
 		wantLine string
 	}{
 		"PXELINUX hands on what it reads": {

@@ -101,7 +101,7 @@ func (l *lab) start(ctx context.Context, t *testing.T, namespace, name string, a
 	}()
 	t.Cleanup(func() {
 		<-done
-		logFile.Close()
+		_ = logFile.Close()
 		if t.Failed() {
 			t.Logf("%s (%v), end of its output:\n%s", name, cmd.ProcessState, tail(logFile.Name()))
 		}
@@ -134,7 +134,7 @@ func inside(namespace string, f func() error) error {
 			if err != nil {
 				return err
 			}
-			defer ns.Close()
+			defer func() { _ = ns.Close() }()
 			if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
 				return fmt.Errorf("enter network namespace %s: %w", namespace, err)
 			}
@@ -165,7 +165,7 @@ func (l *lab) forward(t *testing.T, address string) {
 	listener := l.listen(t, address)
 	var tasks sync.WaitGroup
 	t.Cleanup(func() {
-		listener.Close()
+		_ = listener.Close()
 		tasks.Wait()
 	})
 	tasks.Go(func() {
@@ -176,14 +176,13 @@ func (l *lab) forward(t *testing.T, address string) {
 			}
 			far, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
 			if err != nil {
-				near.Close()
+				_ = near.Close()
 				continue
 			}
 			for from, to := range map[net.Conn]net.Conn{near: far, far: near} {
 				tasks.Go(func() {
 					_, _ = io.Copy(to, from)
-					to.Close()
-					from.Close()
+					_, _ = to.Close(), from.Close()
 				})
 			}
 		}

@@ -77,7 +77,7 @@ func (l *lab) objects(t *testing.T) string {
 	t.Helper()
 	files := filepath.Join(assets(t), "files")
 	upstream := httptest.NewUnstartedServer(http.FileServer(http.Dir(files)))
-	upstream.Listener.Close()
+	_ = upstream.Listener.Close() // its own, in this namespace
 	upstream.Listener = l.listen(t, "127.0.0.1:0")
 	upstream.Start()
 	t.Cleanup(upstream.Close)
@@ -132,7 +132,7 @@ func (l *lab) serve(t *testing.T, kubeconfig string, flags ...string) {
 		}
 		response, err := ready.Do(request)
 		if err == nil {
-			response.Body.Close()
+			_ = response.Body.Close()
 			if response.StatusCode == http.StatusOK {
 				return
 			}

@@ -1,0 +1,435 @@
+// Copyright The netboot-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
+	"github.com/netboot-operator/netboot-operator/test/controlplane"
+)
+
+// A cluster is a namespace of a real API server, and a way to use it by kubectl.
+type cluster struct {
+	t          *testing.T
+	client     client.Client
+	namespace  string
+	kubeconfig string
+}
+
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	config := server.Config(t)
+	c := &cluster{t: t, client: controlplane.Client(t, config), kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
+	c.namespace = controlplane.Namespace(t, c.client)
+	if err := clientcmd.WriteToFile(clientcmdapi.Config{
+		Clusters: map[string]*clientcmdapi.Cluster{"test": {
+			Server: config.Host, CertificateAuthorityData: config.CAData,
+		}},
+		AuthInfos: map[string]*clientcmdapi.AuthInfo{"test": {
+			ClientCertificateData: config.CertData, ClientKeyData: config.KeyData,
+		}},
+		Contexts:       map[string]*clientcmdapi.Context{"test": {Cluster: "test", AuthInfo: "test", Namespace: c.namespace}},
+		CurrentContext: "test",
+	}, c.kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// serve starts netboot serve for the namespace.
+func (c *cluster) serve(args ...string) *service {
+	c.t.Helper()
+	return start(c.t, append([]string{"--kubeconfig=" + c.kubeconfig, "--namespace=" + c.namespace}, args...)...)
+}
+
+// kubectl runs kubectl with a text on its standard input.
+func (c *cluster) kubectl(stdin string, args ...string) string {
+	c.t.Helper()
+	folder := os.Getenv("KUBEBUILDER_ASSETS")
+	if folder == "" {
+		found, err := exec.CommandContext(c.t.Context(), "../../hack/controlplane.sh").Output()
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		folder = strings.TrimSpace(string(found))
+	}
+	cmd := exec.CommandContext(c.t.Context(), filepath.Join(folder, "kubectl"), append([]string{"--kubeconfig", c.kubeconfig}, args...)...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		c.t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+func (c *cluster) apply(manifest string) {
+	c.t.Helper()
+	c.kubectl(manifest, "apply", "-f", "-")
+}
+
+func (c *cluster) create(objects ...client.Object) {
+	c.t.Helper()
+	for _, o := range objects {
+		if err := c.client.Create(c.t.Context(), o); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// condition waits until an object has a condition with the given reason, and returns its message.
+func (c *cluster) condition(o client.Object, conditionType string, status metav1.ConditionStatus, reason string) string {
+	c.t.Helper()
+	var message string
+	eventually(c.t, func() string {
+		if err := c.client.Get(c.t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
+			return err.Error()
+		}
+		var conditions []metav1.Condition
+		switch o := o.(type) {
+		case *v1alpha1.Machine:
+			conditions = o.Status.Conditions
+		case *v1alpha1.BootProfile:
+			conditions = o.Status.Conditions
+		}
+		is := meta.FindStatusCondition(conditions, conditionType)
+		if is == nil || is.Status != status || is.Reason != reason {
+			return fmt.Sprintf("%s %s: condition %s is %v, want %s %s", o.GetObjectKind().GroupVersionKind().Kind, o.GetName(), conditionType, is, status, reason)
+		}
+		message = is.Message
+		return ""
+	})
+	return message
+}
+
+// event waits for an Event about an object, and returns its note.
+func (c *cluster) event(o client.Object, reason string) string {
+	c.t.Helper()
+	var note string
+	eventually(c.t, func() string {
+		var list eventsv1.EventList
+		if err := c.client.List(c.t.Context(), &list, client.InNamespace(c.namespace)); err != nil {
+			return err.Error()
+		}
+		for _, e := range list.Items {
+			if e.Regarding.Name == o.GetName() && e.Reason == reason {
+				note = e.Note
+				return ""
+			}
+		}
+		return fmt.Sprintf("no Event %s about %s in %d", reason, o.GetName(), len(list.Items))
+	})
+	return note
+}
+
+// upstream serves one file.
+func upstream(t *testing.T, handler http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewServer(handler)
+	t.Cleanup(s.Close)
+	return s.URL + "/vmlinuz"
+}
+
+func contents(body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }
+}
+
+func digest(body string) string {
+	sum := sha256.Sum256([]byte(body))
+	return hex.EncodeToString(sum[:])
+}
+
+func profileOf(namespace, url, sha256 string) *v1alpha1.BootProfile {
+	return &v1alpha1.BootProfile{
+		ObjectMeta: metav1.ObjectMeta{Name: "linux", Namespace: namespace},
+		Spec: v1alpha1.BootProfileSpec{
+			Platforms:  []v1alpha1.Platform{{Architecture: "amd64", Kernel: &v1alpha1.Artifact{URL: url, SHA256: sha256}}},
+			KernelArgs: []v1alpha1.KernelArgument{"quiet"},
+		},
+	}
+}
+
+func machineOf(namespace, name, mac string) *v1alpha1.Machine {
+	return &v1alpha1.Machine{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
+		Spec: v1alpha1.MachineSpec{
+			MACAddresses: []v1alpha1.MACAddress{v1alpha1.MACAddress(mac)},
+			ProfileRef:   &v1alpha1.ProfileReference{Name: "linux"},
+		},
+	}
+}
+
+const (
+	mac1  = "52:54:00:aa:bb:01"
+	name1 = "pxelinux.cfg/01-52-54-00-aa-bb-01"
+	name2 = "pxelinux.cfg/01-52-54-00-aa-bb-02"
+)
+
+func TestWhatIsAppliedIsServed(t *testing.T) {
+	c := newCluster(t)
+	kernel := "a kernel"
+	c.create(profileOf(c.namespace, upstream(t, contents(kernel)), digest(kernel)), machineOf(c.namespace, "node-01", mac1))
+	s := c.serve() // after the objects: it must not serve before it knows them
+
+	config, err := s.getTFTP(name1)
+	if err != nil || !strings.Contains(config, "quiet BOOTIF=01-52-54-00-aa-bb-01") {
+		t.Fatalf("the first request got %q, %v", config, err)
+	}
+	path := "artifacts/sha256/" + digest(kernel) + "/vmlinuz"
+	if got, err := s.getTFTP("/" + path); got != kernel || err != nil {
+		t.Errorf("kernel by TFTP = %q, %v", got, err)
+	}
+	if status, got := s.getHTTP(s.http, "/"+path); got != kernel || status != http.StatusOK {
+		t.Errorf("kernel by HTTP = %d %q", status, got)
+	}
+	profile := profileOf(c.namespace, "", "")
+	c.condition(profile, v1alpha1.ConditionArtifactsReady, metav1.ConditionTrue, v1alpha1.ReasonFetched)
+
+	machine := machineOf(c.namespace, "node-01", mac1)
+	for _, conditionType := range []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionProfileResolved, v1alpha1.ConditionRendered, v1alpha1.ConditionReady} {
+		c.condition(machine, conditionType, metav1.ConditionTrue, map[string]string{v1alpha1.ConditionReady: v1alpha1.ReasonReady}[conditionType]+strings.TrimSuffix(conditionType, v1alpha1.ConditionReady))
+	}
+	if machine.Status.ObservedGeneration != machine.Generation {
+		t.Errorf("observedGeneration = %d, want %d", machine.Status.ObservedGeneration, machine.Generation)
+	}
+
+	machine.Status.BootID = machine.Spec.BootID // what a completed boot leaves behind
+	if err := c.client.Status().Update(t.Context(), machine); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() string {
+		if config, err := s.getTFTP(name1); err != nil || !strings.Contains(config, "LOCALBOOT") {
+			return fmt.Sprintf("a machine that is done gets %q, %v", config, err)
+		}
+		return ""
+	})
+	if err := c.client.Delete(t.Context(), machine); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() string {
+		if config, err := s.getTFTP(name1); err == nil {
+			return fmt.Sprintf("a deleted machine gets %q", config)
+		}
+		return ""
+	})
+}
+
+// TestApplyToServed edits a BootProfile by kubectl, and prints how long it takes until TFTP serves the edit.
+func TestApplyToServed(t *testing.T) {
+	c := newCluster(t)
+	c.create(profileOf(c.namespace, "http://127.0.0.1:9/vmlinuz", digest("")), machineOf(c.namespace, "node-01", mac1))
+	s := c.serve()
+
+	const edits = 50
+	fromStart, fromEnd := make([]time.Duration, 0, edits), make([]time.Duration, 0, edits)
+	for i := range edits {
+		want := fmt.Sprintf("edit=%d", i)
+		started := time.Now()
+		c.kubectl("", "patch", "bootprofile", "linux", "--type=merge", "-p", fmt.Sprintf(`{"spec":{"kernelArgs":["%s"]}}`, want))
+		ended := time.Now()
+		eventually(t, func() string {
+			if config, err := s.getTFTP(name1); err != nil || !strings.Contains(config, "APPEND "+want+" ") {
+				return fmt.Sprintf("TFTP serves %q, %v, want %s", config, err, want)
+			}
+			return ""
+		})
+		fromStart, fromEnd = append(fromStart, time.Since(started)), append(fromEnd, time.Since(ended))
+	}
+	slices.Sort(fromStart)
+	slices.Sort(fromEnd)
+	t.Logf("apply to served, %d edits: from the start of kubectl: median %v, worst %v; from its end: median %v, worst %v",
+		edits, fromStart[edits/2], fromStart[edits-1], fromEnd[edits/2], fromEnd[edits-1])
+}
+
+// TestBadInput has a row for each thing that can be wrong with objects that the API server accepts. Beside each stands a
+// good machine, which must not notice.
+func TestBadInput(t *testing.T) {
+	kernel := "a kernel"
+	closed, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refusing := "http://" + closed.Addr().String() + "/vmlinuz"
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	for name, tc := range map[string]struct {
+		breakIt func(*v1alpha1.BootProfile, *v1alpha1.Machine)
+		kernel  http.HandlerFunc // nil: delivers what the digest says
+
+		wantCondition string // of the Machine; empty: of the profile, by its artifact
+		wantReason    string
+		wantMessage   []string // what the condition must name
+		wantWire      string   // what the refusal must say
+	}{
+		"missing profile": {
+			breakIt:       func(_ *v1alpha1.BootProfile, m *v1alpha1.Machine) { m.Spec.ProfileRef.Name = "linus" },
+			wantCondition: v1alpha1.ConditionProfileResolved,
+			wantReason:    v1alpha1.ReasonProfileNotFound,
+			wantMessage:   []string{`BootProfile "linus" does not exist`, "spec.profileRef"},
+			wantWire:      `BootProfile "linus" does not exist`,
+		},
+		"architecture that the profile lacks": {
+			breakIt:       func(_ *v1alpha1.BootProfile, m *v1alpha1.Machine) { m.Spec.Architecture = "arm64" },
+			wantCondition: v1alpha1.ConditionProfileResolved,
+			wantReason:    v1alpha1.ReasonArchitectureNotInProfile,
+			wantMessage:   []string{`BootProfile "linux"`, `spec.architecture "arm64"`, "only for amd64"},
+			wantWire:      "no platform",
+		},
+		"template that names an unknown variable": {
+			breakIt: func(_ *v1alpha1.BootProfile, m *v1alpha1.Machine) {
+				m.Spec.KernelArgs = []v1alpha1.KernelArgument{"rack={{ .Machine.Variables.rack }}"}
+			},
+			wantCondition: v1alpha1.ConditionRendered,
+			wantReason:    v1alpha1.ReasonTemplateError,
+			wantMessage:   []string{"node-02", "rack={{ .Machine.Variables.rack }}", `"rack"`},
+			wantWire:      "does not render",
+		},
+		"template that does not parse": {
+			breakIt: func(p *v1alpha1.BootProfile, m *v1alpha1.Machine) {
+				q := p.DeepCopy()
+				*p = *q
+				m.Spec.KernelArgs = []v1alpha1.KernelArgument{"x={{ .Machine"}
+			},
+			wantCondition: v1alpha1.ConditionRendered,
+			wantReason:    v1alpha1.ReasonTemplateError,
+			wantMessage:   []string{"node-02", "x={{ .Machine"},
+			wantWire:      "does not render",
+		},
+		"argument that would be two": {
+			breakIt: func(_ *v1alpha1.BootProfile, m *v1alpha1.Machine) {
+				m.Spec.Variables = map[string]v1alpha1.VariableValue{"x": "a init=/bin/sh"}
+				m.Spec.KernelArgs = []v1alpha1.KernelArgument{"x={{ .Machine.Variables.x }}"}
+			},
+			wantCondition: v1alpha1.ConditionRendered,
+			wantReason:    v1alpha1.ReasonTemplateError,
+			wantMessage:   []string{"node-02", "double quotes"},
+			wantWire:      "does not render",
+		},
+		"MAC address that an older machine has": {
+			breakIt:       func(_ *v1alpha1.BootProfile, m *v1alpha1.Machine) { m.Spec.MACAddresses = append(m.Spec.MACAddresses, mac1) },
+			wantCondition: v1alpha1.ConditionAccepted,
+			wantReason:    v1alpha1.ReasonIdentityConflict,
+			wantMessage:   []string{"spec.macAddresses", mac1, "/node-01"},
+		},
+		"digest that does not match": {
+			kernel:      contents("another kernel"),
+			wantReason:  v1alpha1.ReasonDigestMismatch,
+			wantMessage: []string{"spec.platforms[0].kernel", "http://", digest("another kernel"), digest(kernel)},
+			wantWire:    "DigestMismatch",
+		},
+		"upstream that answers HTML": {
+			kernel: func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "text/html")
+				_, _ = io.WriteString(w, "<html>log in to the network</html>")
+			},
+			wantReason:  v1alpha1.ReasonUnexpectedContent,
+			wantMessage: []string{"spec.platforms[0].kernel", "http://", "HTML"},
+			wantWire:    "UnexpectedContent",
+		},
+		"upstream that fails": {
+			kernel:      func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) },
+			wantReason:  v1alpha1.ReasonUpstreamUnavailable,
+			wantMessage: []string{"spec.platforms[0].kernel", "http://", "500"},
+			wantWire:    "UpstreamUnavailable",
+		},
+		"upstream that is down": {
+			breakIt: func(p *v1alpha1.BootProfile, _ *v1alpha1.Machine) {
+				p.Spec.Platforms[0].Kernel.URL = refusing
+			},
+			wantReason:  v1alpha1.ReasonUpstreamUnavailable,
+			wantMessage: []string{"spec.platforms[0].kernel", refusing, "refused"},
+			wantWire:    "UpstreamUnavailable",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			deliver := tc.kernel
+			if deliver == nil {
+				deliver = contents(kernel)
+			}
+			profile := profileOf(c.namespace, upstream(t, deliver), digest(kernel))
+			good, bad := machineOf(c.namespace, "node-01", mac1), machineOf(c.namespace, "node-02", "52:54:00:aa:bb:02")
+			if tc.breakIt != nil {
+				tc.breakIt(profile, bad)
+			}
+			c.create(profile, good)
+			waitASecond(t, good) // creation times have seconds only, and the older one shall be the good one
+			c.create(bad)
+			s := c.serve()
+
+			var message string
+			if tc.wantCondition != "" {
+				message = c.condition(bad, tc.wantCondition, metav1.ConditionFalse, tc.wantReason)
+				c.condition(bad, v1alpha1.ConditionReady, metav1.ConditionFalse, tc.wantReason)
+				c.condition(bad, v1alpha1.ConditionStalled, metav1.ConditionTrue, tc.wantReason)
+				if note := c.event(bad, tc.wantReason); !strings.HasPrefix(message, strings.TrimSuffix(note, "...")) {
+					t.Errorf("Event says %q, the condition %q", note, message)
+				}
+				c.condition(good, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady)
+				if tc.wantWire != "" {
+					checkRefused(t, s, name2, "/ipxe?mac=52-54-00-aa-bb-02", http.StatusNotFound, tc.wantWire)
+				}
+			} else {
+				path := "/artifacts/sha256/" + digest(kernel) + "/vmlinuz"
+				checkRefused(t, s, path, path, http.StatusBadGateway, tc.wantWire)
+				message = c.condition(profile, v1alpha1.ConditionArtifactsReady, metav1.ConditionFalse, tc.wantReason)
+				c.condition(profile, v1alpha1.ConditionReady, metav1.ConditionFalse, tc.wantReason)
+				c.condition(bad, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonArtifactsNotReady)
+				c.event(profile, tc.wantReason)
+			}
+			for _, want := range tc.wantMessage {
+				if !strings.Contains(message, want) {
+					t.Errorf("the condition's message is %q, want %q in it", message, want)
+				}
+			}
+			if config, err := s.getTFTP(name1); err != nil || !strings.Contains(config, "node-01") {
+				t.Errorf("the good machine gets %q, %v", config, err)
+			}
+		})
+	}
+}
+
+// checkRefused asks for a name by both servers. Neither refusal may hold a path of this computer.
+func checkRefused(t *testing.T, s *service, tftpName, httpPath string, wantStatus int, want string) {
+	t.Helper()
+	_, err := s.getTFTP(tftpName)
+	if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), os.TempDir()) {
+		t.Errorf("TFTP refuses with %v, want %q in it", err, want)
+	}
+	status, body := s.getHTTP(s.http, httpPath)
+	if status != wantStatus || !strings.Contains(body, want) || strings.Contains(body, os.TempDir()) {
+		t.Errorf("HTTP refuses with %d %q, want %d and %q in it", status, body, wantStatus, want)
+	}
+}
+
+// waitASecond waits until a new object would be younger than o by its creationTimestamp, which has whole seconds.
+func waitASecond(t *testing.T, o client.Object) {
+	t.Helper()
+	ctx, cancel := context.WithDeadline(t.Context(), o.GetCreationTimestamp().Add(time.Second+10*time.Millisecond))
+	defer cancel()
+	<-ctx.Done()
+}

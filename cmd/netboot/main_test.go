@@ -1,0 +1,215 @@
+// Copyright The netboot-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pin/tftp/v3"
+
+	"github.com/netboot-operator/netboot-operator/test/controlplane"
+)
+
+// asNetboot makes the test program be netboot itself, so that tests start the real thing as a process of its own.
+const asNetboot = "NETBOOT_TEST_AS_NETBOOT"
+
+// patience bounds every wait for something that takes milliseconds on an idle computer.
+const patience = time.Minute
+
+var server controlplane.Server //nolint:gochecknoglobals // one API server for the package, as controlplane documents
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asNetboot) != "" {
+		main()
+		return
+	}
+	os.Exit(server.Run(m))
+}
+
+// command is netboot with the given arguments.
+func command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), self, args...) // tests end it by signal
+	cmd.Env = append(os.Environ(), asNetboot+"=1")
+	return cmd
+}
+
+// netboot runs a command line to its end.
+func netboot(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	cmd := command(t, args...)
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return out.String(), errs.String(), exit.ExitCode()
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	return out.String(), errs.String(), 0
+}
+
+// A service is a running netboot serve.
+type service struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	tftp string // addresses, as its log tells them
+	http string
+	api  string
+
+	mu  sync.Mutex
+	log strings.Builder
+}
+
+var reServing = regexp.MustCompile(`msg="Serving (TFTP|HTTP|metrics)" address=(\S+)`)
+
+// start starts netboot serve on free ports and waits until it serves.
+func start(t *testing.T, args ...string) *service {
+	t.Helper()
+	s := &service{t: t}
+	s.cmd = command(t, append([]string{
+		"serve", "--tftp-bind-address=127.0.0.1:0", "--http-bind-address=127.0.0.1:0", "--metrics-bind-address=127.0.0.1:0",
+		"--data-dir=" + t.TempDir(), "--log-format=text", "--shutdown-grace=5s",
+	}, args...)...)
+	stderr, err := s.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	serving := make(chan [2]string, 8)
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		defer close(serving)
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			s.mu.Lock()
+			fmt.Fprintln(&s.log, lines.Text())
+			s.mu.Unlock()
+			if m := reServing.FindStringSubmatch(lines.Text()); m != nil {
+				serving <- [2]string{m[1], m[2]}
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		<-read
+		if err := s.cmd.Wait(); err != nil {
+			t.Errorf("netboot serve ended with %v", err)
+		}
+		if t.Failed() {
+			t.Logf("log of netboot serve:\n%s", s.logged())
+		}
+	})
+	deadline := time.After(patience)
+	for s.tftp == "" || s.http == "" || s.api == "" {
+		select {
+		case found, open := <-serving:
+			if !open {
+				t.Fatal("netboot serve ended before it served")
+			}
+			*map[string]*string{"TFTP": &s.tftp, "HTTP": &s.http, "metrics": &s.api}[found[0]] = found[1]
+		case <-deadline:
+			t.Fatal("netboot serve does not serve")
+		}
+	}
+	return s
+}
+
+func (s *service) logged() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log.String()
+}
+
+// getTFTP fetches a file.
+func (s *service) getTFTP(name string) (string, error) {
+	client, err := tftp.NewClient(s.tftp)
+	if err != nil {
+		return "", err
+	}
+	from, err := client.Receive(name, "octet")
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	_, err = from.WriteTo(&b)
+	return b.String(), err
+}
+
+// getHTTP fetches a path and returns status and body.
+func (s *service) getHTTP(address, path string) (int, string) {
+	s.t.Helper()
+	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+address+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+// eventually waits until check returns "", and fails with what it returned last.
+func eventually(t *testing.T, check func() string) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		problem := check()
+		if problem == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after %v still: %s", patience, problem)
+		}
+		<-tick.C
+	}
+}
+
+// manifests writes a folder of manifests.
+func manifests(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		writeFile(t, filepath.Join(dir, name), text)
+	}
+	return dir
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
