@@ -330,7 +330,9 @@ func TestBadInput(t *testing.T) {
 			wantWire:      "does not render",
 		},
 		"MAC address that an older machine has": {
-			breakIt:       func(_ *v1alpha1.BootProfile, m *v1alpha1.Machine) { m.Spec.MACAddresses = append(m.Spec.MACAddresses, mac1) },
+			breakIt: func(_ *v1alpha1.BootProfile, m *v1alpha1.Machine) {
+				m.Spec.MACAddresses = append(m.Spec.MACAddresses, mac1)
+			},
 			wantCondition: v1alpha1.ConditionAccepted,
 			wantReason:    v1alpha1.ReasonIdentityConflict,
 			wantMessage:   []string{"spec.macAddresses", mac1, "/node-01"},

@@ -41,6 +41,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Short:         "Boot machines from the network, declared in Kubernetes",
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("unknown command %q; netboot --help lists them", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetArgs(args)
 	root.SetOut(stdout)

@@ -107,7 +107,7 @@ func (o *serveOptions) complete() error {
 	case o.unknownMachines != "Ignore":
 		return usagef("--unknown-machines=%s: this version knows Ignore only", o.unknownMachines)
 	}
-	_, _, err := parseAdvertise(o.advertiseAddress)
+	_, _, err := parseHostPort("advertise-address", o.advertiseAddress)
 	return err
 }
 
@@ -154,8 +154,8 @@ func checkFolder(flag, value string) error {
 
 var reHostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$`)
 
-// parseAdvertise splits HOST[:PORT]; port is 0 when it is not given.
-func parseAdvertise(value string) (host string, port uint16, err error) {
+// parseHostPort splits HOST[:PORT]; port is 0 when it is not given.
+func parseHostPort(flag, value string) (host string, port uint16, err error) {
 	if value == "" {
 		return "", 0, nil
 	}
@@ -166,12 +166,12 @@ func parseAdvertise(value string) (host string, port uint16, err error) {
 	if h, p, err := net.SplitHostPort(value); err == nil {
 		n, err := strconv.ParseUint(p, 10, 16)
 		if err != nil || n == 0 {
-			return "", 0, usagef("--advertise-address=%s: port %q is outside 1-65535", value, p)
+			return "", 0, usagef("--%s=%s: port %q is outside 1-65535", flag, value, p)
 		}
 		host, port = h, uint16(n)
 	}
 	if _, err := netip.ParseAddr(host); err != nil && !reHostName.MatchString(host) {
-		return "", 0, usagef("--advertise-address=%s: must be HOST or HOST:PORT, a DNS name or an IP address (IPv6 in brackets)", value)
+		return "", 0, usagef("--%s=%s: must be HOST or HOST:PORT, a DNS name or an IP address (IPv6 in brackets)", flag, value)
 	}
 	return host, port, nil
 }

@@ -4,11 +4,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
-	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,6 +22,7 @@ import (
 // renderOptions are the flags of netboot render.
 type renderOptions struct {
 	manifests, mac, as, over, server string
+	tftpPort                         uint16
 }
 
 func newRender() *cobra.Command {
@@ -40,7 +40,8 @@ func newRender() *cobra.Command {
 	flags.StringVar(&o.mac, "mac", "", "`MAC` address of the interface that boots")
 	flags.StringVar(&o.as, "as", "", "`LOADER` that asks: pxelinux, grub or ipxe")
 	flags.StringVar(&o.over, "over", "", "`PROTOCOL` by which it asks, tftp or http (default: http for ipxe, else tftp)")
-	flags.StringVar(&o.server, "server", "127.0.0.1:8080", "`HOST[:PORT]` of the HTTP server, for URLs")
+	flags.StringVar(&o.server, "server", "127.0.0.1:8080", "`HOST[:PORT]` of the HTTP server, for URLs; port 80 if there is none")
+	flags.Uint16Var(&o.tftpPort, "tftp-port", 69, "`PORT` of the TFTP server on the same host, for URLs")
 	return cmd
 }
 
@@ -49,21 +50,15 @@ func (o *renderOptions) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	validator, err := manifest.NewValidator()
+	addresses, err := o.addresses()
 	if err != nil {
 		return err
 	}
-	x := index.New()
-	source := &controllers.Standalone{Dir: o.manifests, Validator: validator, Index: x}
-	problems, err := source.Load(cmd.Context())
+	x, err := o.load(cmd)
 	if err != nil {
-		return usagef("--filename=%s: %w", o.manifests, err)
+		return err
 	}
-	for _, problem := range problems {
-		fmt.Fprintln(cmd.ErrOrStderr(), problem)
-	}
-	handler := boot.New(boot.Options{Index: x, Addresses: boot.Addresses{TFTPPort: 69, HTTPPort: 8080}})
-	file, err := handler.Open(cmd.Context(), request)
+	file, err := boot.New(boot.Options{Index: x, Addresses: addresses}).Open(cmd.Context(), request)
 	if err != nil {
 		return err
 	}
@@ -71,14 +66,32 @@ func (o *renderOptions) run(cmd *cobra.Command) error {
 	return errors.Join(err, file.Close())
 }
 
-// request is the one that the loader itself would send.
-func (o *renderOptions) request() (*boot.Request, error) {
+// load reads the manifests. Their problems go to standard error: they may be why the machine gets nothing.
+func (o *renderOptions) load(cmd *cobra.Command) (*index.Index, error) {
 	if o.manifests == "" {
 		return nil, usagef("--filename is not set: name the folder of manifests")
 	}
 	if err := checkFolder("filename", o.manifests); err != nil {
 		return nil, err
 	}
+	validator, err := manifest.NewValidator()
+	if err != nil {
+		return nil, err
+	}
+	x := index.New()
+	source := &controllers.Standalone{Dir: o.manifests, Validator: validator, Index: x}
+	problems, err := source.Load(cmd.Context())
+	if err != nil {
+		return nil, usagef("--filename=%s: %w", o.manifests, err)
+	}
+	for _, problem := range problems {
+		fmt.Fprintln(cmd.ErrOrStderr(), problem)
+	}
+	return x, nil
+}
+
+// request is the one that the loader itself would send.
+func (o *renderOptions) request() (*boot.Request, error) {
 	mac, err := index.ParseMAC(o.mac)
 	if err != nil {
 		return nil, usagef("--mac=%s: %w", o.mac, err)
@@ -87,27 +100,29 @@ func (o *renderOptions) request() (*boot.Request, error) {
 	if err != nil {
 		return nil, usagef("--as=%s: must be pxelinux, grub or ipxe", o.as)
 	}
-	if o.over == "" {
-		o.over = choose(format == render.IPXE, "http", "tftp")
-	}
-	if o.over != "http" && o.over != "tftp" {
+	over := choose(o.over == "", choose(format == render.IPXE, "http", "tftp"), o.over)
+	if over != "http" && over != "tftp" {
 		return nil, usagef("--over=%s: must be tftp or http", o.over)
 	}
-	request := &boot.Request{Over: render.Transport(strings.ToUpper(o.over)), Host: o.server}
-	host, _, err := parseAdvertise(o.server)
-	if err != nil || host == "" {
-		return nil, usagef("--server=%s: must be HOST or HOST:PORT", o.server)
-	}
-	if addr, err := netip.ParseAddr(host); err == nil {
-		request.Local = addr
-	}
+	request := &boot.Request{Over: render.Transport(strings.ToUpper(over))}
 	switch format {
 	case render.PXELINUX:
 		request.Name = "pxelinux.cfg/01-" + mac.Hyphens()
 	case render.GRUB:
 		request.Name = "grub/grub.cfg-" + mac.String()
 	case render.IPXE:
-		request.Name, request.Query = "ipxe", url.Values{"mac": {mac.Hyphens()}}
+		request.Name = "MAC-" + mac.Hyphens() + ".ipxe"
 	}
 	return request, nil
+}
+
+func (o *renderOptions) addresses() (boot.Addresses, error) {
+	host, port, err := parseHostPort("server", o.server)
+	if err != nil {
+		return boot.Addresses{}, err
+	}
+	if host == "" {
+		return boot.Addresses{}, usagef("--server is empty: must be HOST or HOST:PORT")
+	}
+	return boot.Addresses{AdvertiseHost: host, HTTPPort: cmp.Or(port, 80), TFTPPort: o.tftpPort}, nil
 }

@@ -51,7 +51,7 @@ func (s *servers) serve(ctx context.Context) error {
 		return usagef("--http-bind-address=%s: %w", s.options.httpBindAddress, err)
 	}
 
-	host, port, err := parseAdvertise(s.options.advertiseAddress)
+	host, port, err := parseHostPort("advertise-address", s.options.advertiseAddress)
 	if err != nil {
 		return err
 	}

@@ -19,11 +19,12 @@ const (
 	maxText     = 1 << 20
 )
 
-// Bounds of what a template does: so many units of work for each byte that it may write. A byte that a function reads
-// costs one, a node of the template that is executed workPerNode.
+// Bounds of what a template does: baseWork units of work and workPerByte for each byte that it may write. A byte that a
+// function reads costs one, a node in a loop workPerNode: some 60,000 empty rounds for a configuration, a tenth of a second.
 const (
+	baseWork    = 128 << 10
 	workPerByte = 8
-	workPerNode = 16
+	workPerNode = 64
 )
 
 // Bounds of what a template is: text/template recurses for each nested action, and an error inside nested ranges costs the
@@ -47,7 +48,7 @@ func execute(name, source string, d any, limit int) (string, error) {
 	case actions > maxActions:
 		return "", fmt.Errorf("the template has %d actions, more than %d", actions, maxActions)
 	}
-	m := &meter{left: limit * workPerByte}
+	m := &meter{left: baseWork + limit*workPerByte}
 	t, err := template.New(name).Option("missingkey=error").Funcs(m.functions()).Parse(source)
 	if err != nil {
 		return "", err
