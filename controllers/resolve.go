@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -200,7 +201,8 @@ func dryRender(entry *index.Machine) finding {
 	}
 	var problems []string
 	tell := func(err error) {
-		if err != nil && !slices.Contains(problems, err.Error()) {
+		// Unsupported is what a loader can never do, such as PXELINUX with a UKI: others do it.
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) && !slices.Contains(problems, err.Error()) {
 			problems = append(problems, err.Error())
 		}
 	}
@@ -215,9 +217,6 @@ func dryRender(entry *index.Machine) finding {
 			continue
 		}
 		for _, format := range render.Formats() {
-			if format == render.PXELINUX && platform.UKI != nil {
-				continue // PXELINUX is for BIOS machines, which have no UEFI programs
-			}
 			_, err := render.Render(format, &trial, request)
 			tell(err)
 		}
@@ -263,14 +262,14 @@ func conflict(m *v1alpha1.Machine, rivals []v1alpha1.Machine) string {
 func sharedIdentity(a, b *index.Machine) string {
 	for _, mac := range a.MACs {
 		if slices.Contains(b.MACs, mac) {
-			return fmt.Sprintf("spec.macAddresses: %s", mac)
+			return "spec.macAddresses: " + mac.String()
 		}
 	}
 	if a.SystemUUID != "" && a.SystemUUID == b.SystemUUID {
-		return fmt.Sprintf("spec.systemUUID: %s", a.SystemUUID)
+		return "spec.systemUUID: " + a.SystemUUID
 	}
 	if a.SerialNumber != "" && a.SerialNumber == b.SerialNumber {
-		return fmt.Sprintf("spec.serialNumber: %s", a.SerialNumber)
+		return "spec.serialNumber: " + a.SerialNumber
 	}
 	return ""
 }

@@ -301,7 +301,7 @@ func newValidator(t *testing.T) *manifest.Validator {
 	return validator
 }
 
-// summaries returns "FIELD: DETAIL" of each error, or its type where it has no detail; sorted.
+// summaries returns "FIELD: DETAIL" of each error, in their order; for a missing field its type, which has no detail.
 func summaries(errs field.ErrorList) (all []string) {
 	for _, err := range errs {
 		detail := err.Detail
@@ -313,6 +313,7 @@ func summaries(errs field.ErrorList) (all []string) {
 	return all
 }
 
+// bodies returns "FIELD: BODY" of each error, as the API server prints them, sorted.
 func bodies(errs field.ErrorList) (all []string) {
 	for _, err := range errs {
 		all = append(all, err.Field+": "+err.ErrorBody())

@@ -85,11 +85,6 @@ func (c *cluster) kubectl(stdin string, args ...string) string {
 	return string(out)
 }
 
-func (c *cluster) apply(manifest string) {
-	c.t.Helper()
-	c.kubectl(manifest, "apply", "-f", "-")
-}
-
 func (c *cluster) create(objects ...client.Object) {
 	c.t.Helper()
 	for _, o := range objects {

@@ -17,7 +17,7 @@ func TestCommandLinesThatCannotBeUsed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	defer func() { _ = taken.Close() }() // nobody was accepted
 
 	for name, tc := range map[string]struct {
 		args []string

@@ -168,7 +168,7 @@ func (s *service) getHTTP(address, path string) (int, string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }() // it was only read
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		s.t.Fatal(err)

@@ -95,6 +95,9 @@ func (h *Handler) config(r *Request, a ask) (*File, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &Refusal{Reason: fmt.Sprintf("Machine %s boots from its own disk", m.Key)}
 	}
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil, &Refusal{Reason: err.Error()} // what this loader can never do
+	}
 	if err != nil {
 		// What a user wrote, not our fault: the same error stands in the Rendered condition.
 		h.log.Info("Configuration does not render", "Machine", m.Key, "format", a.format, "reason", err.Error())
@@ -188,7 +191,7 @@ func (h *Handler) file(ctx context.Context, a ask) (*File, error) {
 		}
 	}
 	if h.loaders != nil {
-		f, err := h.loaders.open(a.file)
+		f, err := h.loaders.open(a.file, a.arch)
 		if err == nil {
 			return loaderFile(f)
 		}

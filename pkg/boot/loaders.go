@@ -11,6 +11,8 @@ import (
 	"path"
 	"strings"
 	"syscall"
+
+	"github.com/netboot-operator/netboot-operator/pkg/index"
 )
 
 // Loaders is a folder of network boot programs and their modules, served by name.
@@ -30,9 +32,19 @@ func OpenLoaders(dir string) (*Loaders, error) {
 // Close closes the folder. Files that are open stay so.
 func (l *Loaders) Close() error { return l.root.Close() }
 
-// architectureFolders are sub-folders that a loader may lie in although the name asked for does not say so.
-func architectureFolders() []string {
-	return []string{"amd64", "x86_64", "bios", "efi64", "arm64", "aarch64", "386", "i386", "arm", "riscv64"}
+// architectureFolders returns the sub-folders in which a loader for arch may lie although the name asked for does not say
+// so; all of them when arch is empty.
+func architectureFolders(arch index.Arch) []string {
+	x86 := []string{"amd64", "x86_64", "bios", "efi64", "386", "i386"} // BIOS loaders are 32-bit programs
+	switch arch {
+	case "amd64":
+		return x86
+	case "arm64":
+		return []string{"arm64", "aarch64"}
+	case "":
+		return append(x86, "arm64", "aarch64", "arm", "riscv64")
+	}
+	return []string{string(arch)}
 }
 
 // aliases returns further names of the loader called base, in order of preference: firmware and shim ask for fixed
@@ -54,8 +66,8 @@ func aliases(base string) []string {
 }
 
 // open opens the loader that name, a clean relative path, means: the file of that path, else of a shorter end of it,
-// else an alias, else a file of that name in an architecture's folder. It wraps fs.ErrNotExist when there is none.
-func (l *Loaders) open(name string) (*os.File, error) {
+// else an alias, else a file of that name in a folder of the architecture. It wraps fs.ErrNotExist when there is none.
+func (l *Loaders) open(name string, arch index.Arch) (*os.File, error) {
 	for rest, more := name, true; more; _, rest, more = strings.Cut(rest, "/") {
 		f, err := l.openFile(rest)
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -65,7 +77,7 @@ func (l *Loaders) open(name string) (*os.File, error) {
 	base := strings.ToLower(path.Base(name))
 	candidates := append([]string{base}, aliases(base)...)
 	for _, candidate := range candidates {
-		for _, folder := range append([]string{"."}, architectureFolders()...) {
+		for _, folder := range append([]string{"."}, architectureFolders(arch)...) {
 			f, err := l.openFile(path.Join(folder, candidate))
 			if !errors.Is(err, fs.ErrNotExist) {
 				return f, err
@@ -77,7 +89,8 @@ func (l *Loaders) open(name string) (*os.File, error) {
 
 // openFile opens one path if it is a regular file; anything else does not exist.
 func (l *Loaders) openFile(name string) (*os.File, error) {
-	f, err := l.root.Open(name)
+	// A named pipe would block until someone writes into it.
+	f, err := l.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		// Part of the path is a file (ENOTDIR), or a part is too long for the file system: no such file.
 		if isNoSuchPath(err) {

@@ -4,6 +4,7 @@
 package boot
 
 import (
+	"io/fs"
 	"net/url"
 	"path"
 	"regexp"
@@ -89,9 +90,9 @@ func parse(raw string, query url.Values) ask {
 	if m := reIPXEName.FindStringSubmatch(name); m != nil {
 		return byMAC(render.IPXE, m[1], arch)
 	}
-	// Raspberry Pi (TFTP_PREFIX=2) and ONIE ask below the interface's MAC address.
+	// Raspberry Pi (TFTP_PREFIX=2) and ONIE ask below the interface's MAC address, ESXi below 01-MAC.
 	if dir, rest, found := strings.Cut(name, "/"); found {
-		if mac, err := index.ParseMAC(dir); err == nil {
+		if mac, err := index.ParseMAC(strings.TrimPrefix(dir, "01-")); err == nil {
 			return ask{kind: askMachineFile, id: index.Identity{MAC: mac}, file: rest}
 		}
 	}
@@ -150,11 +151,9 @@ func identityOfQuery(query url.Values) index.Identity {
 }
 
 // clean brings a name into the form that the shapes above match: "/" between parts, none at the start, no empty, "." or
-// ".." parts. ok is false for names that nothing can be found by.
+// ".." parts, UTF-8. ok is false for names that nothing can be found by.
 func clean(raw string) (name string, ok bool) {
-	// Firmware that misses the end of DHCP option 67 sends what stands behind it: a zero byte, 0xFF (netboot.xyz#1198),
-	// a line end (wentasah/novaboot#9).
-	name = strings.TrimRight(raw, "\x00\xff\r\n")
+	name = trimGarbage(raw)
 	if len(name) > maxName {
 		return "", false
 	}
@@ -171,7 +170,20 @@ func clean(raw string) (name string, ok bool) {
 		return "", false
 	}
 	name = path.Clean("/" + name)[1:] // rooted first: ".." can't lead out
-	return name, name != ""
+	return name, fs.ValidPath(name)
+}
+
+// trimGarbage removes what firmware that misses the end of DHCP option 67 sends behind the name: a zero byte, 0xFF
+// (netboot.xyz#1198), a line end (wentasah/novaboot#9).
+func trimGarbage(name string) string {
+	for end := len(name); end > 0; end-- {
+		switch name[end-1] {
+		case 0x00, 0xff, '\r', '\n':
+		default:
+			return name[:end]
+		}
+	}
+	return ""
 }
 
 // archOfPath returns the architecture that a folder in the name tells, such as grub/x86_64-efi/normal.mod.

@@ -152,7 +152,8 @@ func (a *Artifact) ID() ID {
 }
 
 // FileName returns the last part of the artifact's URL, reduced to characters that no loader gives a meaning: letters,
-// digits, ".", "_", "+" and "-", at most 64 of them. It is for people who read logs; "artifact" when nothing is left.
+// digits, ".", "_", "+" and "-", at most 64 of them; "." and "-" not at the start. It is for people who read logs;
+// "artifact" when nothing is left.
 func (a *Artifact) FileName() string {
 	url, _, _ := strings.Cut(a.URLs[0], "?")
 	url, _, _ = strings.Cut(url, "#")
@@ -163,10 +164,10 @@ func (a *Artifact) FileName() string {
 		}
 		return -1
 	}, path.Base(url))
-	clean = strings.TrimLeft(clean, ".-")
 	if len(clean) > 64 {
 		clean = clean[len(clean)-64:]
 	}
+	clean = strings.TrimLeft(clean, ".-")
 	if clean == "" {
 		return "artifact"
 	}

@@ -6,7 +6,6 @@ package index
 import (
 	"encoding/hex"
 	"fmt"
-	"strings"
 )
 
 // MAC is the hardware address of an Ethernet interface. It is comparable; the zero value is no interface's address.
@@ -17,15 +16,14 @@ func ParseMAC(s string) (MAC, error) {
 	var m MAC
 	digits := s
 	if len(s) == 17 {
-		sep := s[2:3]
-		if sep != ":" && sep != "-" {
+		sep := s[2]
+		if sep != ':' && sep != '-' {
 			return MAC{}, fmt.Errorf("MAC address %q: six pairs of hex digits are separated by ':' or '-'", s)
 		}
-		parts := strings.Split(s, sep)
-		if len(parts) != len(m) {
-			return MAC{}, fmt.Errorf("MAC address %q: not six pairs of hex digits", s)
+		digits = s[:2]
+		for pair := 3; pair < len(s) && s[pair-1] == sep; pair += 3 {
+			digits += s[pair : pair+2]
 		}
-		digits = strings.Join(parts, "")
 	}
 	if len(digits) != 2*len(m) {
 		return MAC{}, fmt.Errorf("MAC address %q: not six pairs of hex digits", s)

@@ -41,8 +41,8 @@ func key(arg string) string {
 	return before
 }
 
-// KernelArgs returns the machine's kernel arguments: templates executed, empty results left out, BOOTIF added at the end
-// unless an argument has that key. Each is one argument to the kernel: valid UTF-8 without control characters, whitespace
+// KernelArgs returns the machine's kernel arguments: templates executed, empty results left out, BOOTIF added unless an
+// argument has that key: at the end, or before "--" or "---", behind which it would not be the kernel's. Each is one argument to the kernel: valid UTF-8 without control characters, whitespace
 // only between double quotes, which the kernel removes.
 func KernelArgs(m *index.Machine, r Request) ([]string, error) {
 	if err := r.check(); err != nil {
@@ -80,7 +80,11 @@ func kernelArgs(d *data) ([]argument, error) {
 	if mac := d.mac; !named && !mac.IsZero() {
 		// 01 is the hardware type Ethernet, as PXELINUX (SYSAPPEND 2) writes it and as installers read it.
 		bootif := "BOOTIF=01-" + mac.Hyphens()
-		args = append(args, argument{bootif, bootif})
+		end := slices.IndexFunc(args, func(a argument) bool { return a.text == "--" || a.text == "---" })
+		if end < 0 {
+			end = len(args)
+		}
+		args = slices.Insert(args, end, argument{bootif, bootif})
 	}
 	return args, nil
 }

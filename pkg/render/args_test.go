@@ -61,7 +61,7 @@ func TestKernelArgs(t *testing.T) {
 	}
 	want := []string{
 		"ip=dhcp", "hostname=n7.example.com", `dyndbg="file drivers/usb/* +p"`, "url=http://192.0.2.1:8080/m/lab/n7/preseed",
-		"---", "quiet", "BOOTIF=01-52-54-00-aa-bb-01",
+		"BOOTIF=01-52-54-00-aa-bb-01", "---", "quiet",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("KernelArgs() (-want +got):\n%s", diff)

@@ -99,11 +99,11 @@ func (grub) netboot(b boot) (string, error) {
 		lines = append(lines, "linux "+quoteGRUB(b.Kernel)+space(b.KernelArgs))
 	}
 	if len(b.Initrds) > 0 {
-		line := "initrd"
+		words := []string{"initrd"}
 		for _, initrd := range b.Initrds {
-			line += " " + quoteGRUB(initrd)
+			words = append(words, quoteGRUB(initrd))
 		}
-		lines = append(lines, line)
+		lines = append(lines, strings.Join(words, " "))
 	}
 	if b.DeviceTree != "" {
 		lines = append(lines, "devicetree "+quoteGRUB(b.DeviceTree))
@@ -145,7 +145,8 @@ exit
 	return "exit\n"
 }
 
-// bootstrap reads the file of the interface that booted: Debian's signed GRUB asks for nothing but $prefix/grub.cfg.
+// bootstrap reads the file of the interface that booted: Debian's signed GRUB asks for nothing but $prefix/grub.cfg. The
+// folder tells the architecture, which a profile for several needs to know.
 func (s grub) bootstrap(Request) string {
-	return `configfile "$prefix/grub.cfg-$net_default_mac"` + "\n" + s.local(index.LocalExit)
+	return `configfile "$prefix/$grub_cpu/grub.cfg-$net_default_mac"` + "\n" + s.local(index.LocalExit)
 }

@@ -4,6 +4,7 @@
 package render
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -53,18 +54,15 @@ func (ipxe) word(arg string, _ *index.Platform) (string, error) {
 }
 
 func (ipxe) netboot(b boot) (string, error) {
-	image, names := b.Kernel, ""
-	if b.UKI != "" {
-		image = b.UKI
-	}
-	var initrds strings.Builder
+	var kernel, initrds strings.Builder
+	kernel.WriteString("kernel --name kernel " + cmp.Or(b.UKI, b.Kernel))
 	for i, url := range b.Initrds {
 		name := "initrd" + strconv.Itoa(i)
 		fmt.Fprintf(&initrds, "initrd --name %s %s\n", name, url)
 		// An EFI kernel loads what it is told by name; a BIOS one is handed all of them.
-		names += " initrd=" + name
+		kernel.WriteString(" initrd=" + name)
 	}
-	text := "kernel --name kernel " + image + names + space(b.KernelArgs) + "\n" + initrds.String()
+	text := kernel.String() + space(b.KernelArgs) + "\n" + initrds.String()
 	if b.DeviceTree != "" {
 		text += "fdt " + b.DeviceTree + " ||\n" // an older iPXE has no such command
 	}

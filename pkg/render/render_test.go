@@ -18,7 +18,7 @@ import (
 	"github.com/netboot-operator/netboot-operator/pkg/render"
 )
 
-var update = flag.Bool("update", false, "write the golden files")
+var update = flag.Bool("update", false, "write the golden files") //nolint:gochecknoglobals // a flag of the test binary
 
 // artifact returns an artifact with a digest of one repeated digit.
 func artifact(url, digit string) index.Artifact {

@@ -202,7 +202,7 @@ func TestCarry(t *testing.T) {
 func carryToPeer(ctx context.Context, p *peer, agreed terms, r retry, file []byte) (result, error) {
 	conn := newMemConn()
 	c := &courier{
-		conn: conn, transfer: newTransfer(agreed, r, int64(len(file))), oack: appendOACK(nil, agreed.accepted),
+		conn: conn, transfer: newTransfer(agreed, r, int64(len(file))), oack: newOACK(agreed.accepted),
 		blocks: fileBlocks(bytes.NewReader(file), int64(len(file))), lapsed: new(atomic.Bool),
 	}
 	var listening sync.WaitGroup
@@ -449,7 +449,7 @@ func TestCarryText(t *testing.T) {
 		agreed := terms{blockSize: 8, window: 3, accepted: []Option{{"blksize", "8"}}}
 		c := &courier{
 			conn: conn, transfer: newTransfer(agreed, retry{time.Second, 5 * time.Second, 6}, unknownSize),
-			oack: appendOACK(nil, agreed.accepted), lapsed: new(atomic.Bool),
+			oack: newOACK(agreed.accepted), lapsed: new(atomic.Bool),
 			blocks: textBlocks(strings.NewReader(file), int64(len(file)), 3),
 		}
 		p := peer{blockSize: 8, window: 3, loseData: map[int]bool{8: true, 9: true}}

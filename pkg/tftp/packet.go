@@ -178,9 +178,9 @@ func appendDataHeader(b []byte, block uint16) []byte {
 	return binary.BigEndian.AppendUint16(b, block)
 }
 
-// appendOACK appends an OACK packet.
-func appendOACK(b []byte, options []Option) []byte {
-	b = binary.BigEndian.AppendUint16(b, opOACK)
+// newOACK returns an OACK packet.
+func newOACK(options []Option) []byte {
+	b := binary.BigEndian.AppendUint16(nil, opOACK)
 	for _, o := range options {
 		b = append(append(b, o.Name...), 0)
 		b = append(append(b, o.Value...), 0)

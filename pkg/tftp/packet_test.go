@@ -120,7 +120,7 @@ func TestAppend(t *testing.T) {
 		want string
 	}{
 		"data":                       {appendDataHeader(nil, 0xfffe), "\x00\x03\xff\xfe"},
-		"oack":                       {appendOACK(nil, []Option{{"a", "8"}, {"b", ""}}), "\x00\x06a\x008\x00b\x00\x00"},
+		"oack":                       {newOACK([]Option{{"a", "8"}, {"b", ""}}), "\x00\x06a\x008\x00b\x00\x00"},
 		"error":                      {appendError(nil, &Error{CodeNotFound, "no file"}), "\x00\x05\x00\x01no file\x00"},
 		"error, control characters":  {appendError(nil, &Error{0, "a\x00b\r\nc\x1b[1m\x7f"}), "\x00\x05\x00\x00abc[1m\x00"},
 		"error, not ASCII":           {appendError(nil, &Error{0, "é\xff"}), "\x00\x05\x00\x00??\x00"},

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -525,13 +526,13 @@ func TestParallelTransfers(t *testing.T) {
 	const clients = 200
 	served := files{}
 	for i := range clients {
-		served[fmt.Sprint(i)] = contents(10_000 + i)
+		served[strconv.Itoa(i)] = contents(10_000 + i)
 	}
 	f := loopback(t, served, Options{})
 	var fetching sync.WaitGroup
 	for i := range clients {
 		fetching.Go(func() {
-			name := fmt.Sprint(i)
+			name := strconv.Itoa(i)
 			if got, err := fetch(t, f.addr, name, "octet", 1024); err != nil || !bytes.Equal(got, served[name]) {
 				t.Errorf("file %s: %d bytes, %v", name, len(got), err)
 			}

@@ -119,7 +119,7 @@ func (s *session) serve(ctx context.Context, record *Record) (outcome Outcome, e
 	c := &courier{
 		conn:     s.conn,
 		transfer: newTransfer(agreed, s.server.retry(agreed.timeout), sent),
-		oack:     appendOACK(nil, agreed.accepted),
+		oack:     newOACK(agreed.accepted),
 		blocks:   newSource(file, size, s.request.Mode, agreed.window),
 		lapsed:   &s.lapsed,
 	}
