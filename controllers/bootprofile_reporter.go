@@ -9,18 +9,24 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
 )
 
-// BootProfileReporter writes into a BootProfile's status what the indexers make of it. It runs in the leader only.
+// BootProfileReporter writes into a BootProfile's status what the indexers make of it. It acts in the leader only.
 type BootProfileReporter struct {
 	Client client.Client
 	Events eventRecorder
+	leader *Leader
 }
 
 // Reconcile brings one BootProfile's status up to date.
 func (r *BootProfileReporter) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	if !r.leader.leads() {
+		return ctrl.Result{}, nil // when it does, it looks at every object
+	}
 	profile, err := fetchProfile(ctx, r.Client, req.NamespacedName)
 	if profile == nil || err != nil {
 		return ctrl.Result{}, err
@@ -54,5 +60,7 @@ func (r *BootProfileReporter) setup(mgr ctrl.Manager) error {
 		Named("bootprofile-reporter").
 		For(&v1alpha1.BootProfile{}).
 		Watches(&v1alpha1.Machine{}, profileOf()).
+		WatchesRawSource(source.Channel(r.leader.profiles, &handler.EnqueueRequestForObject{})).
+		WithOptions(everyPod()).
 		Complete(r)
 }

@@ -12,14 +12,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
 )
 
-// MachineReporter writes into a Machine's status what the indexers make of it. It runs in the leader only.
+// MachineReporter writes into a Machine's status what the indexers make of it. It acts in the leader only.
 type MachineReporter struct {
 	Client client.Client
 	Events eventRecorder
+	leader *Leader
 }
 
 // +kubebuilder:rbac:groups=netboot.dev,resources=machines/status;bootprofiles/status,verbs=patch
@@ -29,6 +32,9 @@ type MachineReporter struct {
 
 // Reconcile brings one Machine's status up to date.
 func (r *MachineReporter) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	if !r.leader.leads() {
+		return ctrl.Result{}, nil // when it does, it looks at every object
+	}
 	m, profile, err := fetch(ctx, r.Client, req)
 	if m == nil || err != nil {
 		return ctrl.Result{}, err
@@ -82,5 +88,7 @@ func (r *MachineReporter) setup(mgr ctrl.Manager) error {
 		For(&v1alpha1.Machine{}).
 		Watches(&v1alpha1.Machine{}, machinesSharing(mgr.GetClient())).
 		Watches(&v1alpha1.BootProfile{}, machinesUsing(mgr.GetClient())).
+		WatchesRawSource(source.Channel(r.leader.machines, &handler.EnqueueRequestForObject{})).
+		WithOptions(everyPod()).
 		Complete(r)
 }

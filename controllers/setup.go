@@ -13,24 +13,42 @@ import (
 	"github.com/netboot-operator/netboot-operator/pkg/index"
 )
 
-// Setup adds the controllers of a pod to mgr. serve opens the servers' sockets and answers until its context ends; it is
-// called once the index holds every object that was there at the start.
-func Setup(ctx context.Context, mgr ctrl.Manager, x *index.Index, states ArtifactStates, changed *ArtifactEvents, serve func(context.Context) error) error {
+// Pod is what the controllers of one pod work with.
+type Pod struct {
+	Index     *index.Index
+	Artifacts ArtifactStates
+	Changed   *ArtifactEvents
+	// Namespace is where the lease of the leader lies.
+	Namespace string
+	// Serve opens the servers' sockets and answers until its context ends. It is called once the index holds every
+	// object that was there at the start.
+	Serve func(context.Context) error
+}
+
+// Setup adds the controllers to mgr, which must not elect a leader itself; see Leader.
+func (p *Pod) Setup(ctx context.Context, mgr ctrl.Manager) error {
 	if err := setupFieldIndexes(ctx, mgr); err != nil {
 		return err
 	}
 	filled := newFill()
+	leader, err := newLeader(mgr.GetConfig(), p.Namespace, mgr.GetClient(), mgr.GetLogger())
+	if err != nil {
+		return err
+	}
 	recorder := eventRecorder{mgr.GetEventRecorder("netboot-operator")}
 	for _, c := range []interface{ setup(ctrl.Manager) error }{
-		&MachineIndexer{Reader: mgr.GetClient(), Index: x, fill: filled},
-		&BootProfileIndexer{Reader: mgr.GetClient(), Index: x, fill: filled},
-		&MachineReporter{Client: mgr.GetClient(), Events: recorder},
-		&BootProfileReporter{Client: mgr.GetClient(), Events: recorder},
-		&ArtifactReporter{Client: mgr.GetClient(), Index: x, Artifacts: states, Changed: changed.C},
+		&MachineIndexer{Reader: mgr.GetClient(), Index: p.Index, fill: filled},
+		&BootProfileIndexer{Reader: mgr.GetClient(), Index: p.Index, fill: filled},
+		&MachineReporter{Client: mgr.GetClient(), Events: recorder, leader: leader},
+		&BootProfileReporter{Client: mgr.GetClient(), Events: recorder, leader: leader},
+		&ArtifactReporter{Client: mgr.GetClient(), Index: p.Index, Artifacts: p.Artifacts, Changed: p.Changed.C},
 	} {
 		if err := c.setup(mgr); err != nil {
 			return fmt.Errorf("set up %T: %w", c, err)
 		}
+	}
+	if err := mgr.Add(leader); err != nil {
+		return fmt.Errorf("add the election: %w", err)
 	}
 	if err := mgr.Add(everyPodRunnable(func(ctx context.Context) error {
 		if !mgr.GetCache().WaitForCacheSync(ctx) {
@@ -39,7 +57,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, x *index.Index, states Artifac
 		if err := filled.wait(ctx, mgr.GetClient()); err != nil {
 			return fmt.Errorf("fill the index: %w", err)
 		}
-		return serve(ctx)
+		return p.Serve(ctx)
 	})); err != nil {
 		return fmt.Errorf("add the servers: %w", err)
 	}

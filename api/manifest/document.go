@@ -81,7 +81,8 @@ func (d document) syntaxProblem(err error) Problem {
 			line++
 		}
 	}
-	return Problem{Line: d.before + max(line, 1), Message: message}
+	last := bytes.Count(d.text, []byte("\n")) + 1
+	return Problem{Line: d.before + min(max(line, 1), last), Message: message}
 }
 
 // misplacedToken says whether the message of a YAML error comes from the parser proper, not from its scanner.

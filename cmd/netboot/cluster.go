@@ -41,21 +41,18 @@ func serveCluster(ctx context.Context, o *serveOptions, log logr.Logger, x *inde
 		cacheOptions.DefaultNamespaces = map[string]cache.Config{o.namespace: {}}
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                        scheme,
-		Logger:                        log,
-		Cache:                         cacheOptions,
-		Client:                        client.Options{FieldOwner: "netboot-operator", FieldValidation: "Strict"},
-		Metrics:                       metricsserver.Options{BindAddress: "0"}, // serveMetrics serves the registry
-		LeaderElection:                true,
-		LeaderElectionID:              "netboot-operator",
-		LeaderElectionNamespace:       home,
-		LeaderElectionReleaseOnCancel: true, // run ends with the manager
-		GracefulShutdownTimeout:       new(o.shutdownGrace + 5*time.Second),
+		Scheme:                  scheme,
+		Logger:                  log,
+		Cache:                   cacheOptions,
+		Client:                  client.Options{FieldOwner: "netboot-operator", FieldValidation: "Strict"},
+		Metrics:                 metricsserver.Options{BindAddress: "0"}, // serveMetrics serves the registry
+		GracefulShutdownTimeout: new(o.shutdownGrace + 5*time.Second),
 	})
 	if err != nil {
 		return fmt.Errorf("connect to the API server: %w", err)
 	}
-	if err := controllers.Setup(ctx, mgr, x, store, events, s.serve); err != nil {
+	pod := &controllers.Pod{Index: x, Artifacts: store, Changed: events, Namespace: home, Serve: s.serve}
+	if err := pod.Setup(ctx, mgr); err != nil {
 		return err
 	}
 	return together(ctx, mgr.Start, func(ctx context.Context) error { return serveMetrics(ctx, o, log, s, nil) })

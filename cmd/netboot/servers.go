@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -122,7 +123,7 @@ func listenUDP(ctx context.Context, address string) (*net.UDPConn, error) {
 		return nil, nil
 	}
 	var config net.ListenConfig
-	conn, err := config.ListenPacket(ctx, "udp", address)
+	conn, err := config.ListenPacket(ctx, "udp", anyFamily(address))
 	if err != nil {
 		return nil, explainListen(err)
 	}
@@ -135,12 +136,15 @@ func listenTCP(ctx context.Context, address string) (net.Listener, error) {
 		return nil, nil
 	}
 	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp", address)
+	l, err := config.Listen(ctx, "tcp", anyFamily(address))
 	if err != nil {
 		return nil, explainListen(err)
 	}
 	return l, nil
 }
+
+// anyFamily turns [::]:PORT into :PORT, which means the same where the kernel has IPv6 and still works where it has not.
+func anyFamily(address string) string { return strings.TrimPrefix(address, "[::]") }
 
 // explainListen adds what to do.
 func explainListen(err error) error {

@@ -40,14 +40,19 @@ func contentType(name string) string {
 	return "application/octet-stream"
 }
 
-// artifactFile is the answer that an artifact makes. Its digest names it for ever, so clients may keep it.
+// artifactFile is the answer that an artifact makes. A digest names it for ever, so clients may keep it; without one, the
+// bytes behind its URL may change.
 func artifactFile(f *artifact.File, id index.ID, name string) *File {
+	etag := string(id)
+	if !strings.HasPrefix(etag, "sha256/") {
+		etag = fmt.Sprintf("%s-%x-%x", id, f.Size(), f.ModTime().UnixNano())
+	}
 	return &File{
 		Content:     f,
 		Size:        f.Size(),
 		ModTime:     f.ModTime(),
 		ContentType: contentType(name),
-		ETag:        `"` + string(id) + `"`,
+		ETag:        `"` + etag + `"`,
 	}
 }
 

@@ -83,9 +83,14 @@ func (h *Handler) Open(ctx context.Context, r *Request) (*File, error) {
 func (h *Handler) config(r *Request, a ask) (*File, error) {
 	m := h.index.Lookup(a.id)
 	if m == nil {
-		return nil, &Refusal{Reason: "no Machine has " + describe(a.id)}
+		return nil, unknown(a.id)
 	}
 	h.hints.learn(r.Client, m.Key)
+	return h.configOf(m, r, a)
+}
+
+// configOf renders the boot configuration of a machine.
+func (h *Handler) configOf(m *index.Machine, r *Request, a ask) (*File, error) {
 	if m.Action == index.Refuse {
 		return nil, &Refusal{Reason: fmt.Sprintf("Machine %s: %s", m.Key, m.Refusal)}
 	}
@@ -113,8 +118,10 @@ func (h *Handler) bootstrap(r *Request, a ask) (*File, error) {
 	// PXELINUX comes here after its machine was refused, and would boot the disk as if nothing were wrong. (GRUB and
 	// iPXE come here first.)
 	if a.format == render.PXELINUX {
-		if m := h.index.Machine(h.hints.recall(r.Client)); m != nil && m.Action == index.Refuse {
-			return nil, &Refusal{Reason: fmt.Sprintf("Machine %s: %s", m.Key, m.Refusal)}
+		if m := h.index.Machine(h.hints.recall(r.Client)); m != nil && m.Action != index.BootLocal {
+			if _, err := h.configOf(m, r, a); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return newText(render.Bootstrap(a.format, h.renderRequest(r)), "text/plain; charset=utf-8"), nil
@@ -142,7 +149,7 @@ func (h *Handler) text(r *Request, a ask) (*File, error) {
 // artifact opens a file by its id: what a profile names, or what one named until lately and a running boot still needs.
 func (h *Handler) artifact(ctx context.Context, id index.ID) (*File, error) {
 	if a, _ := h.index.Artifact(id); a != nil {
-		return h.open(ctx, a)
+		return h.open(ctx, a, a.FileName())
 	}
 	f, err := h.artifacts.OpenCached(id)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -159,14 +166,14 @@ func (h *Handler) machineFile(ctx context.Context, a ask) (*File, error) {
 	m := h.index.Lookup(a.id)
 	switch {
 	case m == nil:
-		return nil, &Refusal{Reason: "no Machine has " + describe(a.id)}
+		return nil, unknown(a.id)
 	case m.Action == index.Refuse:
 		return nil, &Refusal{Reason: fmt.Sprintf("Machine %s: %s", m.Key, m.Refusal)}
 	case m.Action == index.BootLocal:
 		return nil, &Refusal{Reason: fmt.Sprintf("Machine %s boots from its own disk", m.Key)}
 	}
 	if artifact := m.Profile.File(a.file); artifact != nil {
-		file, err := h.open(ctx, artifact)
+		file, err := h.open(ctx, artifact, a.file)
 		if file != nil {
 			file.Machine = m.Key
 		}
@@ -175,35 +182,42 @@ func (h *Handler) machineFile(ctx context.Context, a ask) (*File, error) {
 	return nil, &Refusal{Reason: fmt.Sprintf("BootProfile %s has no file %q", m.Profile.Key, a.file)}
 }
 
-// file opens a file below a profile's own path, a loader from the folder, or a file that only one profile has.
+// file opens a file below a profile's own path, a file that only one profile has, or a loader from the folder.
 func (h *Handler) file(ctx context.Context, a ask) (*File, error) {
-	if parts := strings.SplitN(a.file, "/", 3); len(parts) == 3 {
-		if p := h.index.Profile(index.Key(parts[0] + "/" + parts[1])); p != nil {
-			if found := p.File(parts[2]); found != nil {
-				return h.open(ctx, found)
-			}
-			a.file = parts[2] // a shim below the profile's path asks for its GRUB there, which may be in the folder
-		}
-	}
-	for rest, more := a.file, true; more; _, rest, more = strings.Cut(rest, "/") {
-		if found := h.index.FileByPath(rest); found != nil {
-			return h.open(ctx, found)
-		}
+	found, name := h.fileOfProfiles(a.file)
+	if found != nil {
+		return h.open(ctx, found, name)
 	}
 	if h.loaders != nil {
-		f, err := h.loaders.open(a.file, a.arch)
+		f, err := h.loaders.open(name, a.arch)
 		if err == nil {
 			return loaderFile(f)
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("open loader %q: %w", a.file, err)
+			return nil, fmt.Errorf("open loader %q: %w", name, err)
 		}
 	}
-	return nil, &Refusal{Reason: fmt.Sprintf("no loader or file is called %q", path.Base(a.file))}
+	return nil, &Refusal{Reason: fmt.Sprintf("no loader or file is called %q", path.Base(name))}
 }
 
-// open opens an artifact, fetching it if need be.
-func (h *Handler) open(ctx context.Context, a *index.Artifact) (*File, error) {
+// fileOfProfiles returns the file that name means, or nil and what to look for in the folder of loaders: a shim below a
+// profile's path asks for its GRUB there. Nothing of another profile is below a profile's path.
+func (h *Handler) fileOfProfiles(name string) (found *index.Artifact, rest string) {
+	if parts := strings.SplitN(name, "/", 3); len(parts) == 3 {
+		if p := h.index.Profile(index.Key(parts[0] + "/" + parts[1])); p != nil {
+			return p.File(parts[2]), parts[2]
+		}
+	}
+	for end, more := name, true; more; _, end, more = strings.Cut(end, "/") {
+		if found := h.index.FileByPath(end); found != nil {
+			return found, end
+		}
+	}
+	return nil, name
+}
+
+// open opens an artifact, fetching it if need be. name is what it is called where it was asked for.
+func (h *Handler) open(ctx context.Context, a *index.Artifact, name string) (*File, error) {
 	f, err := h.artifacts.Open(ctx, a)
 	if fault, ok := errors.AsType[*artifact.Error](err); ok {
 		h.log.Info("Artifact can't be had", "artifact", a.Field, "reason", fault.Error())
@@ -212,18 +226,18 @@ func (h *Handler) open(ctx context.Context, a *index.Artifact) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", a.Field, err)
 	}
-	return artifactFile(f, a.ID(), a.FileName()), nil
+	return artifactFile(f, a.ID(), name), nil
 }
 
-// describe names an identity for a Refusal. What a client sent is quoted and short.
-func describe(id index.Identity) string {
+// unknown refuses an identity that no machine has. What a client sent is quoted and short.
+func unknown(id index.Identity) *Refusal {
 	switch {
 	case !id.MAC.IsZero():
-		return "MAC address " + id.MAC.String()
+		return &Refusal{Reason: "no Machine has MAC address " + id.MAC.String()}
 	case id.UUID != "":
-		return fmt.Sprintf("UUID %.40q", id.UUID)
+		return &Refusal{Reason: fmt.Sprintf("no Machine has UUID %.40q", id.UUID)}
 	case id.Serial != "":
-		return fmt.Sprintf("serial number %.64q", id.Serial)
+		return &Refusal{Reason: fmt.Sprintf("no Machine has serial number %.64q", id.Serial)}
 	}
-	return "no identity: the request tells no MAC address, UUID or serial number"
+	return &Refusal{Reason: "the request tells no MAC address, UUID or serial number"}
 }

@@ -41,7 +41,7 @@ func TestBothServersAnswer(t *testing.T) {
 		"PXELINUX by UUID":                   {"pxelinux.cfg/" + machineUUID, served, "# machine lab/n7, profile lab/debian\n"},
 		"PXELINUX by UUID in SMBIOS's order": {"pxelinux.cfg/" + machineUUIDSwapped, served, "# machine lab/n7, profile lab/debian\n"},
 		"GRUB by MAC address":                {by(byGRUB, armed), served, kernel},
-		"GRUB for all":                       {"/grub/grub.cfg", served, `configfile "$prefix/grub.cfg-$net_default_mac"`},
+		"GRUB for all":                       {"/grub/grub.cfg", served, "grub.cfg-$net_default_mac\"\n"},
 		"iPXE by MAC address":                {by(byIPXE, armed), served, kernel},
 		"iPXE for all":                       {"autoexec.ipxe", served, "chain --autofree "},
 

@@ -201,6 +201,7 @@ func tftpVerdict(t *testing.T, err error) (verdict, string) {
 	t.Helper()
 	_, text, _ := strings.Cut(err.Error(), "code: ")
 	number, message, _ := strings.Cut(text, ", message: ")
+	message = strings.TrimSuffix(message, "\x00") // the packet's; this client shows it
 	switch {
 	case number == "1":
 		return notFound, message
