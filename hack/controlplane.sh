@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+# Copyright The netboot-operator Authors.
+# SPDX-License-Identifier: Apache-2.0
+#
 # Prints a folder that holds etcd, kube-apiserver and kubectl, for tests that need a real API server.
 #
 #   export KUBEBUILDER_ASSETS=$(hack/controlplane.sh)

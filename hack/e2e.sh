@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+# Copyright The netboot-operator Authors.
+# SPDX-License-Identifier: Apache-2.0
+#
 # Boots real firmware in QEMU from objects in a real API server. Needs root: it makes network namespaces.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+# Copyright The netboot-operator Authors.
+# SPDX-License-Identifier: Apache-2.0
+#
 # Runs each fuzz test for the given time.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+# Copyright The netboot-operator Authors.
+# SPDX-License-Identifier: Apache-2.0
+#
 # Writes every generated file: deep copies, CRDs, RBAC.
 set -euo pipefail
 cd "$(dirname "$0")/.."

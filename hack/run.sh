@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+# Copyright The netboot-operator Authors.
+# SPDX-License-Identifier: Apache-2.0
+#
 # Serves the samples standalone on ports that need no root, and prints how to try it.
 set -euo pipefail
 cd "$(dirname "$0")/.."

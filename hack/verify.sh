@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+# Copyright The netboot-operator Authors.
+# SPDX-License-Identifier: Apache-2.0
+#
 # Fails when a generated file, a go.mod or the formatting is not what the tools would write.
 set -euo pipefail
 cd "$(dirname "$0")/.."

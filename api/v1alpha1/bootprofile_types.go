@@ -14,7 +14,6 @@ import (
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=bp,categories=netboot
 // +kubebuilder:metadata:labels="app.kubernetes.io/component=crds"
-// +kubebuilder:printcolumn:name="Architectures",type=string,JSONPath=`.spec.platforms[*].architecture`
 // +kubebuilder:printcolumn:name="Machines",type=integer,JSONPath=`.status.machines.total`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`

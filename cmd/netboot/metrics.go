@@ -37,6 +37,6 @@ func serveMetrics(ctx context.Context, o *serveOptions, log logr.Logger, s *serv
 	if objects != nil {
 		mux.Handle(controllers.APIPrefix, objects)
 	}
-	log.Info("Serving metrics", "address", l.Addr())
+	log.Info("Serving metrics", "address", l.Addr().String())
 	return serveHTTP(ctx, l, mux, 0)
 }

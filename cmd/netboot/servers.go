@@ -77,11 +77,11 @@ func (s *servers) serve(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.log.Info("Serving TFTP", "address", udp.LocalAddr())
+		s.log.Info("Serving TFTP", "address", udp.LocalAddr().String())
 		tasks = append(tasks, func(ctx context.Context) error { return server.Serve(ctx, udp) })
 	}
 	if tcp != nil {
-		s.log.Info("Serving HTTP", "address", tcp.Addr())
+		s.log.Info("Serving HTTP", "address", tcp.Addr().String())
 		tasks = append(tasks, func(ctx context.Context) error {
 			return serveHTTP(ctx, netutil.LimitListener(tcp, httpMaxConnections), handler, s.options.shutdownGrace)
 		})

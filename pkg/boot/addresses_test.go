@@ -26,28 +26,63 @@ func TestAddressesInConfigurations(t *testing.T) {
 		request   boot.Request
 		want      string // where iPXE goes on; empty: to the disk
 	}{
-		"TFTP: the address that was asked":       {both, boot.Request{Over: render.TFTP, Local: v4}, "http://192.0.2.1:8080/ipxe"},
-		"TFTP: an IPv6 address":                  {both, boot.Request{Over: render.TFTP, Local: v6}, "http://[2001:db8::1]:8080/ipxe"},
-		"TFTP: the port that URLs leave out":     {boot.Addresses{HTTPPort: 80}, boot.Request{Over: render.TFTP, Local: v4}, "http://192.0.2.1/ipxe"},
-		"TFTP: an IPv6 address without its port": {boot.Addresses{HTTPPort: 80}, boot.Request{Over: render.TFTP, Local: v6}, "http://[2001:db8::1]/ipxe"},
+		"TFTP: the address that was asked": {
+			both, boot.Request{Over: render.TFTP, Local: v4}, "http://192.0.2.1:8080/ipxe",
+		},
+		"TFTP: an IPv6 address": {
+			both, boot.Request{Over: render.TFTP, Local: v6}, "http://[2001:db8::1]:8080/ipxe",
+		},
+		"TFTP: the port that URLs leave out": {
+			boot.Addresses{HTTPPort: 80}, boot.Request{Over: render.TFTP, Local: v4}, "http://192.0.2.1/ipxe",
+		},
+		"TFTP: an IPv6 address without its port": {
+			boot.Addresses{HTTPPort: 80}, boot.Request{Over: render.TFTP, Local: v6}, "http://[2001:db8::1]/ipxe",
+		},
 		"TFTP: an IPv4 address in IPv6's form": {
-			both, boot.Request{Over: render.TFTP, Local: netip.MustParseAddr("::ffff:192.0.2.1")}, "http://192.0.2.1:8080/ipxe",
+			both,
+			boot.Request{Over: render.TFTP, Local: netip.MustParseAddr("::ffff:192.0.2.1")}, "http://192.0.2.1:8080/ipxe",
 		},
 		"TFTP: a link-local address, without our zone": {
-			both, boot.Request{Over: render.TFTP, Local: netip.MustParseAddr("fe80::1%eth0")}, "http://[fe80::1]:8080/ipxe",
+			both,
+			boot.Request{Over: render.TFTP, Local: netip.MustParseAddr("fe80::1%eth0")}, "http://[fe80::1]:8080/ipxe",
 		},
-		"TFTP: the advertised host":              {boot.Addresses{AdvertiseHost: "boot.example.com", HTTPPort: 8080}, boot.Request{Over: render.TFTP, Local: v4}, "http://boot.example.com:8080/ipxe"},
-		"TFTP: an advertised IPv6 address":       {boot.Addresses{AdvertiseHost: "2001:db8::2", HTTPPort: 8080}, boot.Request{Over: render.TFTP, Local: v4}, "http://[2001:db8::2]:8080/ipxe"},
-		"TFTP: HTTP is off":                      {boot.Addresses{TFTPPort: 69}, boot.Request{Over: render.TFTP, Local: v4}, "tftp://192.0.2.1/MAC-"},
-		"TFTP: HTTP is off, another port":        {boot.Addresses{TFTPPort: 6969}, boot.Request{Over: render.TFTP, Local: v6}, "tftp://[2001:db8::1]:6969/MAC-"},
-		"TFTP: the address is not known":         {both, boot.Request{Over: render.TFTP}, ""},
-		"TFTP: the address is not specified":     {both, boot.Request{Over: render.TFTP, Local: netip.IPv4Unspecified()}, ""},
-		"TFTP: a Host is none of its":            {both, boot.Request{Over: render.TFTP, Local: v4, Host: "other"}, "http://192.0.2.1:8080/ipxe"},
-		"HTTP: the host that was asked":          {both, boot.Request{Over: render.HTTP, Local: v4, Host: "boot.lab:31080"}, "http://boot.lab:31080/ipxe"},
-		"HTTP: an IPv6 address that was asked":   {both, boot.Request{Over: render.HTTP, Local: v6, Host: "[2001:db8::9]:80"}, "http://[2001:db8::9]:80/ipxe"},
-		"HTTP: no Host, as in HTTP/1.0":          {both, boot.Request{Over: render.HTTP, Local: v4}, "http://192.0.2.1:8080/ipxe"},
-		"HTTP: the advertised host beats Host":   {boot.Addresses{AdvertiseHost: "192.0.2.9", HTTPPort: 8080}, boot.Request{Over: render.HTTP, Local: v4, Host: "boot.lab"}, "http://192.0.2.9:8080/ipxe"},
-		"HTTP: a Host that a script would split": {both, boot.Request{Over: render.HTTP, Local: v4, Host: "boot.lab reboot"}, "http://192.0.2.1:8080/ipxe"},
+		"TFTP: the advertised host": {
+			boot.Addresses{AdvertiseHost: "boot.example.com", HTTPPort: 8080},
+			boot.Request{Over: render.TFTP, Local: v4}, "http://boot.example.com:8080/ipxe",
+		},
+		"TFTP: an advertised IPv6 address": {
+			boot.Addresses{AdvertiseHost: "2001:db8::2", HTTPPort: 8080},
+			boot.Request{Over: render.TFTP, Local: v4}, "http://[2001:db8::2]:8080/ipxe",
+		},
+		"TFTP: HTTP is off": {
+			boot.Addresses{TFTPPort: 69}, boot.Request{Over: render.TFTP, Local: v4}, "tftp://192.0.2.1/MAC-",
+		},
+		"TFTP: HTTP is off, another port": {
+			boot.Addresses{TFTPPort: 6969}, boot.Request{Over: render.TFTP, Local: v6}, "tftp://[2001:db8::1]:6969/MAC-",
+		},
+		"TFTP: the address is not known": {both, boot.Request{Over: render.TFTP}, ""},
+		"TFTP: the address is not specified": {
+			both, boot.Request{Over: render.TFTP, Local: netip.IPv4Unspecified()}, "",
+		},
+		"TFTP: a Host is none of its": {
+			both, boot.Request{Over: render.TFTP, Local: v4, Host: "other"}, "http://192.0.2.1:8080/ipxe",
+		},
+		"HTTP: the host that was asked": {
+			both, boot.Request{Over: render.HTTP, Local: v4, Host: "boot.lab:31080"}, "http://boot.lab:31080/ipxe",
+		},
+		"HTTP: an IPv6 address that was asked": {
+			both, boot.Request{Over: render.HTTP, Local: v6, Host: "[2001:db8::9]:80"}, "http://[2001:db8::9]:80/ipxe",
+		},
+		"HTTP: no Host, as in HTTP/1.0": {
+			both, boot.Request{Over: render.HTTP, Local: v4}, "http://192.0.2.1:8080/ipxe",
+		},
+		"HTTP: the advertised host beats Host": {
+			boot.Addresses{AdvertiseHost: "192.0.2.9", HTTPPort: 8080},
+			boot.Request{Over: render.HTTP, Local: v4, Host: "boot.lab"}, "http://192.0.2.9:8080/ipxe",
+		},
+		"HTTP: a Host that a script would split": {
+			both, boot.Request{Over: render.HTTP, Local: v4, Host: "boot.lab reboot"}, "http://192.0.2.1:8080/ipxe",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := boot.New(boot.Options{Index: index.New(), Artifacts: brokenArtifacts{}, Addresses: tc.addresses})
@@ -118,7 +153,9 @@ func TestHostileHostHeaders(t *testing.T) {
 		"a hyphen first":      "-boot.lab",
 		"only a port":         ":80",
 	} {
-		for _, target := range []string{"/autoexec.ipxe", "/grub/grub.cfg", "/ipxe?mac=52-54-00-aa-bb-07", "/m/lab/n7/ignition"} {
+		for _, target := range []string{
+			"/autoexec.ipxe", "/grub/grub.cfg", "/ipxe?mac=52-54-00-aa-bb-07", "/m/lab/n7/ignition",
+		} {
 			t.Run(name+" for "+target, func(t *testing.T) {
 				status, _, body := s.raw(t, "GET "+target+" HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n")
 				if status == http.StatusBadRequest {

@@ -50,7 +50,8 @@ func TestHTTPAnswers(t *testing.T) {
 			target: kernel, header: of("Range", "bytes=-6"), wantStatus: 206, wantBody: "kernel",
 		},
 		"a part beyond the end": {
-			target: kernel, header: of("Range", "bytes=100-"), wantStatus: 416, wantBody: "invalid range: failed to overlap\n",
+			target: kernel, header: of("Range", "bytes=100-"),
+			wantStatus: 416, wantBody: "invalid range: failed to overlap\n",
 			wantHeader: map[string]string{"Content-Range": fmt.Sprintf("bytes */%d", len(kernelText))},
 		},
 		"an artifact that the client has": {
@@ -119,7 +120,8 @@ func TestHTTPAnswers(t *testing.T) {
 			wantHeader: map[string]string{"Allow": "GET, HEAD"},
 		},
 		"PUT": {
-			method: "PUT", target: "/artifacts/sha256/x", wantStatus: 405, wantBody: "only GET and HEAD are answered here\n",
+			method: "PUT", target: "/artifacts/sha256/x",
+			wantStatus: 405, wantBody: "only GET and HEAD are answered here\n",
 			wantHeader: map[string]string{"Allow": "GET, HEAD"},
 		},
 		"OPTIONS": {
@@ -131,18 +133,21 @@ func TestHTTPAnswers(t *testing.T) {
 			target: "/ipxe?serial=SN-7&mac=", wantStatus: 200, wantBody: s.ipxeOfN7(),
 		},
 		"iPXE by its UUID": {
-			target: "/ipxe?mac=x&uuid=" + strings.ToUpper(machineUUID) + "&serial=other", wantStatus: 200, wantBody: s.ipxeOfN7(),
+			target:     "/ipxe?mac=x&uuid=" + strings.ToUpper(machineUUID) + "&serial=other",
+			wantStatus: 200, wantBody: s.ipxeOfN7(),
 		},
 		"iPXE by all": {
-			target: "/ipxe?mac=52-54-00-aa-bb-07&uuid=" + machineUUIDSwapped + "&serial=&asset=&arch=x86_64&platform=efi", wantStatus: 200,
-			wantBody: s.ipxeOfN7(),
+			target:     "/ipxe?mac=52-54-00-aa-bb-07&uuid=" + machineUUIDSwapped + "&serial=&asset=&arch=x86_64&platform=efi",
+			wantStatus: 200,
+			wantBody:   s.ipxeOfN7(),
 		},
 		"iPXE of an architecture that the profile does not have": {
 			target: "/ipxe?mac=52-54-00-aa-bb-07&arch=arm64", wantStatus: 404,
 			wantBody: "Machine lab/n7: the ipxe configuration does not render; see its condition Rendered\n",
 		},
 		"iPXE by an unknown serial number": {
-			target: "/ipxe?serial=%22%3Cscript%3E", wantStatus: 404, wantBody: `no Machine has serial number "\"<script>"` + "\n",
+			target:     "/ipxe?serial=%22%3Cscript%3E",
+			wantStatus: 404, wantBody: `no Machine has serial number "\"<script>"` + "\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

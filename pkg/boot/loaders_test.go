@@ -48,31 +48,71 @@ func TestOpenLoader(t *testing.T) {
 		arch index.Arch
 		want string // the path of the file that is opened; empty: there is none
 	}{
-		"by its name":                         {has: []string{"pxelinux.0"}, ask: "pxelinux.0", want: "pxelinux.0"},
-		"by its path":                         {has: []string{"bios/pxelinux.0", "pxelinux.0"}, ask: "bios/pxelinux.0", want: "bios/pxelinux.0"},
-		"by the end of a longer path":         {has: []string{"grub/x86_64-efi/normal.mod"}, ask: "debian-installer/amd64/grub/x86_64-efi/normal.mod", want: "grub/x86_64-efi/normal.mod"},
-		"by the longest end that is there":    {has: []string{"c", "b/c"}, ask: "a/b/c", want: "b/c"},
-		"in any case":                         {has: []string{"shimx64.efi"}, ask: "EFI/BOOT/SHIMX64.EFI", want: "shimx64.efi"},
-		"with its own case first":             {has: []string{"BOOTX64.EFI", "bootx64.efi"}, ask: "EFI/BOOT/BOOTX64.EFI", want: "BOOTX64.EFI"},
-		"past a folder of that name":          {has: []string{"grub/ipxe.efi/x", "ipxe.efi"}, ask: "grub/ipxe.efi", want: "ipxe.efi"},
+		"by its name": {has: []string{"pxelinux.0"}, ask: "pxelinux.0", want: "pxelinux.0"},
+		"by its path": {
+			has: []string{"bios/pxelinux.0", "pxelinux.0"}, ask: "bios/pxelinux.0", want: "bios/pxelinux.0",
+		},
+		"by the end of a longer path": {
+			has: []string{"grub/x86_64-efi/normal.mod"}, ask: "debian-installer/amd64/grub/x86_64-efi/normal.mod",
+			want: "grub/x86_64-efi/normal.mod",
+		},
+		"by the longest end that is there": {has: []string{"c", "b/c"}, ask: "a/b/c", want: "b/c"},
+		"in any case": {
+			has: []string{"shimx64.efi"}, ask: "EFI/BOOT/SHIMX64.EFI", want: "shimx64.efi",
+		},
+		"with its own case first": {
+			has: []string{"BOOTX64.EFI", "bootx64.efi"}, ask: "EFI/BOOT/BOOTX64.EFI", want: "BOOTX64.EFI",
+		},
+		"past a folder of that name": {
+			has: []string{"grub/ipxe.efi/x", "ipxe.efi"}, ask: "grub/ipxe.efi", want: "ipxe.efi",
+		},
 		"past a file where a folder is meant": {has: []string{"ipxe.efi"}, ask: "ipxe.efi/ipxe.efi", want: "ipxe.efi"},
 
-		"in an architecture's folder":             {has: []string{"arm64/snp.efi"}, ask: "snp.efi", want: "arm64/snp.efi"},
-		"in the BIOS folder":                      {has: []string{"bios/ldlinux.c32"}, ask: "ldlinux.c32", want: "bios/ldlinux.c32"},
-		"in the folder of the architecture asked": {has: []string{"amd64/ipxe.efi", "arm64/ipxe.efi"}, ask: "aarch64/ipxe.efi", arch: "arm64", want: "arm64/ipxe.efi"},
-		"not in another architecture's folder":    {has: []string{"amd64/ipxe.efi"}, ask: "aarch64/ipxe.efi", arch: "arm64"},
-		"in a BIOS folder when x86 is asked":      {has: []string{"bios/undionly.kpxe"}, ask: "amd64/undionly.kpxe", arch: "amd64", want: "bios/undionly.kpxe"},
-		"beside the folder that is asked":         {has: []string{"ipxe-arm64.efi"}, ask: "arm64/ipxe-arm64.efi", arch: "arm64", want: "ipxe-arm64.efi"},
+		"in an architecture's folder": {
+			has: []string{"arm64/snp.efi"}, ask: "snp.efi", want: "arm64/snp.efi",
+		},
+		"in the BIOS folder": {
+			has: []string{"bios/ldlinux.c32"}, ask: "ldlinux.c32", want: "bios/ldlinux.c32",
+		},
+		"in the folder of the architecture asked": {
+			has: []string{"amd64/ipxe.efi", "arm64/ipxe.efi"}, ask: "aarch64/ipxe.efi", arch: "arm64",
+			want: "arm64/ipxe.efi",
+		},
+		"not in another architecture's folder": {
+			has: []string{"amd64/ipxe.efi"}, ask: "aarch64/ipxe.efi", arch: "arm64",
+		},
+		"in a BIOS folder when x86 is asked": {
+			has: []string{"bios/undionly.kpxe"}, ask: "amd64/undionly.kpxe", arch: "amd64", want: "bios/undionly.kpxe",
+		},
+		"beside the folder that is asked": {
+			has: []string{"ipxe-arm64.efi"}, ask: "arm64/ipxe-arm64.efi", arch: "arm64", want: "ipxe-arm64.efi",
+		},
 
-		"shim's second stage as Debian packs it":     {has: []string{"grubnetx64.efi.signed"}, ask: "boot/grubx64.efi", want: "grubnetx64.efi.signed"},
-		"shim's second stage as it is":               {has: []string{"grubnetx64.efi.signed", "grubx64.efi"}, ask: "grubx64.efi", want: "grubx64.efi"},
-		"shim's second stage in a folder":            {has: []string{"amd64/grubnetx64.efi.signed"}, ask: "grubx64.efi", want: "amd64/grubnetx64.efi.signed"},
-		"shim's second stage on arm64":               {has: []string{"arm64/grubnetaa64.efi.signed"}, ask: "grubaa64.efi", want: "arm64/grubnetaa64.efi.signed"},
-		"shim as Debian packs it":                    {has: []string{"shimx64.efi.signed"}, ask: "shimx64.efi", want: "shimx64.efi.signed"},
-		"MokManager as Debian packs it":              {has: []string{"mmx64.efi.signed"}, ask: "mmx64.efi", want: "mmx64.efi.signed"},
-		"the firmware's default is shim, if there":   {has: []string{"ipxe.efi", "shimx64.efi"}, ask: "EFI/BOOT/BOOTX64.EFI", want: "shimx64.efi"},
-		"the firmware's default is iPXE, else":       {has: []string{"ipxe.efi"}, ask: "bootx64.efi", want: "ipxe.efi"},
-		"the firmware's default on arm64 is GRUB":    {has: []string{"grubnetaa64.efi.signed"}, ask: "bootaa64.efi", want: "grubnetaa64.efi.signed"},
+		"shim's second stage as Debian packs it": {
+			has: []string{"grubnetx64.efi.signed"}, ask: "boot/grubx64.efi", want: "grubnetx64.efi.signed",
+		},
+		"shim's second stage as it is": {
+			has: []string{"grubnetx64.efi.signed", "grubx64.efi"}, ask: "grubx64.efi", want: "grubx64.efi",
+		},
+		"shim's second stage in a folder": {
+			has: []string{"amd64/grubnetx64.efi.signed"}, ask: "grubx64.efi", want: "amd64/grubnetx64.efi.signed",
+		},
+		"shim's second stage on arm64": {
+			has: []string{"arm64/grubnetaa64.efi.signed"}, ask: "grubaa64.efi", want: "arm64/grubnetaa64.efi.signed",
+		},
+		"shim as Debian packs it": {
+			has: []string{"shimx64.efi.signed"}, ask: "shimx64.efi", want: "shimx64.efi.signed",
+		},
+		"MokManager as Debian packs it": {
+			has: []string{"mmx64.efi.signed"}, ask: "mmx64.efi", want: "mmx64.efi.signed",
+		},
+		"the firmware's default is shim, if there": {
+			has: []string{"ipxe.efi", "shimx64.efi"}, ask: "EFI/BOOT/BOOTX64.EFI", want: "shimx64.efi",
+		},
+		"the firmware's default is iPXE, else": {has: []string{"ipxe.efi"}, ask: "bootx64.efi", want: "ipxe.efi"},
+		"the firmware's default on arm64 is GRUB": {
+			has: []string{"grubnetaa64.efi.signed"}, ask: "bootaa64.efi", want: "grubnetaa64.efi.signed",
+		},
 		"an alias is no other architecture's loader": {has: []string{"grubnetx64.efi.signed"}, ask: "grubaa64.efi"},
 
 		"not there":             {has: []string{"pxelinux.0"}, ask: "lpxelinux.0"},

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -36,14 +38,18 @@ func TestBothServersAnswer(t *testing.T) {
 		want     verdict
 		wantText string // what the answer holds; a refusal is it
 	}{
-		"PXELINUX by MAC address":            {by(byPXELINUX, armed), served, "KERNEL "},
-		"PXELINUX names the kernel":          {by(byPXELINUX, armed), served, kernel + "\n"},
-		"PXELINUX by UUID":                   {"pxelinux.cfg/" + machineUUID, served, "# machine lab/n7, profile lab/debian\n"},
-		"PXELINUX by UUID in SMBIOS's order": {"pxelinux.cfg/" + machineUUIDSwapped, served, "# machine lab/n7, profile lab/debian\n"},
-		"GRUB by MAC address":                {by(byGRUB, armed), served, kernel},
-		"GRUB for all":                       {"/grub/grub.cfg", served, "grub.cfg-$net_default_mac\"\n"},
-		"iPXE by MAC address":                {by(byIPXE, armed), served, kernel},
-		"iPXE for all":                       {"autoexec.ipxe", served, "chain --autofree "},
+		"PXELINUX by MAC address":   {by(byPXELINUX, armed), served, "KERNEL "},
+		"PXELINUX names the kernel": {by(byPXELINUX, armed), served, kernel + "\n"},
+		"PXELINUX by UUID": {
+			"pxelinux.cfg/" + machineUUID, served, "# machine lab/n7, profile lab/debian\n",
+		},
+		"PXELINUX by UUID in SMBIOS's order": {
+			"pxelinux.cfg/" + machineUUIDSwapped, served, "# machine lab/n7, profile lab/debian\n",
+		},
+		"GRUB by MAC address": {by(byGRUB, armed), served, kernel},
+		"GRUB for all":        {"/grub/grub.cfg", served, "grub.cfg-$net_default_mac\"\n"},
+		"iPXE by MAC address": {by(byIPXE, armed), served, kernel},
+		"iPXE for all":        {"autoexec.ipxe", served, "chain --autofree "},
 
 		"unknown to PXELINUX": {by(byPXELINUX, unknown), notFound, "no Machine has MAC address 52:54:00:aa:bb:ff"},
 		"unknown to GRUB":     {by(byGRUB, unknown), notFound, "no Machine has MAC address 52:54:00:aa:bb:ff"},
@@ -63,12 +69,16 @@ func TestBothServersAnswer(t *testing.T) {
 			"Machine lab/n11: the pxelinux configuration does not render; see its condition Rendered",
 		},
 
-		"boots its disk by PXELINUX":                {by(byPXELINUX, done), served, "LOCALBOOT -1\n"},
-		"boots its disk by GRUB":                    {by(byGRUB, done), served, "exit\n"},
-		"boots its disk by iPXE":                    {by(byIPXE, done), served, "exit\n"},
-		"boots its disk as the profile wants it":    {by(byIPXE, local), served, "sanboot "},
-		"boots its disk when told nothing":          {by(byPXELINUX, silent), notFound, "Machine lab/n10 boots from its own disk"},
-		"boots its disk when told nothing, by iPXE": {by(byIPXE, silent), notFound, "Machine lab/n10 boots from its own disk"},
+		"boots its disk by PXELINUX":             {by(byPXELINUX, done), served, "LOCALBOOT -1\n"},
+		"boots its disk by GRUB":                 {by(byGRUB, done), served, "exit\n"},
+		"boots its disk by iPXE":                 {by(byIPXE, done), served, "exit\n"},
+		"boots its disk as the profile wants it": {by(byIPXE, local), served, "sanboot "},
+		"boots its disk when told nothing": {
+			by(byPXELINUX, silent), notFound, "Machine lab/n10 boots from its own disk",
+		},
+		"boots its disk when told nothing, by iPXE": {
+			by(byIPXE, silent), notFound, "Machine lab/n10 boots from its own disk",
+		},
 
 		"a loader":                     {"pxelinux.0", served, "pxelinux.0"},
 		"a loader below a prefix":      {`\boot\pxelinux.0`, served, "pxelinux.0"},
@@ -79,16 +89,26 @@ func TestBothServersAnswer(t *testing.T) {
 		"a folder of loaders":          {"amd64", notFound, `no loader or file is called "amd64"`},
 		"out of the folder of loaders": {"../secret", notFound, `no loader or file is called "secret"`},
 
-		"a profile's file":                    {"/lab/debian/overlays/vc4.dtbo", served, "overlay"},
-		"a profile's file at the top":         {"overlays/vc4.dtbo", served, "overlay"},
-		"a profile's file below a prefix":     {"/boot/overlays/vc4.dtbo", served, "overlay"},
-		"a loader below the profile":          {"/lab/debian/grubx64.efi", served, "grubnetx64.efi.signed"},
-		"nothing below the profile":           {"/lab/debian/nothing", notFound, `no loader or file is called "nothing"`},
-		"a machine's file":                    {by(byFolder, armed) + "overlays/vc4.dtbo", served, "overlay"},
-		"a machine's file that is not there":  {by(byFolder, armed) + "start4.elf", notFound, `BootProfile lab/debian has no file "start4.elf"`},
-		"a file of a machine that is refused": {by(byFolder, refused) + "boot.img", notFound, `Machine lab/n8: BootProfile "gone" does not exist`},
-		"a file of a machine that is done":    {by(byFolder, local) + "boot.img", notFound, "Machine lab/n12 boots from its own disk"},
-		"a file of an unknown machine":        {by(byFolder, unknown) + "boot.img", notFound, "no Machine has MAC address 52:54:00:aa:bb:ff"},
+		"a profile's file":                {"/lab/debian/overlays/vc4.dtbo", served, "overlay"},
+		"a profile's file at the top":     {"overlays/vc4.dtbo", served, "overlay"},
+		"a profile's file below a prefix": {"/boot/overlays/vc4.dtbo", served, "overlay"},
+		"a loader below the profile":      {"/lab/debian/grubx64.efi", served, "grubnetx64.efi.signed"},
+		"nothing below the profile": {
+			"/lab/debian/nothing", notFound, `no loader or file is called "nothing"`,
+		},
+		"a machine's file": {by(byFolder, armed) + "overlays/vc4.dtbo", served, "overlay"},
+		"a machine's file that is not there": {
+			by(byFolder, armed) + "start4.elf", notFound, `BootProfile lab/debian has no file "start4.elf"`,
+		},
+		"a file of a machine that is refused": {
+			by(byFolder, refused) + "boot.img", notFound, `Machine lab/n8: BootProfile "gone" does not exist`,
+		},
+		"a file of a machine that is done": {
+			by(byFolder, local) + "boot.img", notFound, "Machine lab/n12 boots from its own disk",
+		},
+		"a file of an unknown machine": {
+			by(byFolder, unknown) + "boot.img", notFound, "no Machine has MAC address 52:54:00:aa:bb:ff",
+		},
 		"an artifact that no profile names": {
 			"/artifacts/sha256/" + digest("other"), notFound, "no BootProfile names an artifact with this digest",
 		},
@@ -113,21 +133,26 @@ func TestBothServersAnswer(t *testing.T) {
 // A payload is fetched from its mirror once, and then served by both servers from the disk.
 func TestArtifactsAreFetchedOnce(t *testing.T) {
 	s := newLab(t)
+	large := strings.Repeat("0123456789abcdef", 16<<10)
+	s.index.PutProfile(&index.Profile{Key: "lab/large", Files: []index.File{
+		{Path: "initrd.img", Artifact: s.upstream.has("/initrd.img", large)},
+	}})
 	for range 2 {
 		for _, v := range s.visitors("") {
-			for content, path := range map[string]string{kernelText: "linux", initrdText: "initrd.gz", shimText: ""} {
-				got, text := v.ask(t, "/artifacts/sha256/"+digest(content)+"/"+path)
-				if path == "" {
-					got, text = v.ask(t, "/lab/debian/shimx64.efi")
-				}
-				if got != served || text != content {
-					t.Errorf("%s over %s: %s %q, want %q", path, v.over, got, text, content)
+			for ask, want := range map[string]string{
+				"/artifacts/sha256/" + digest(kernelText) + "/linux":     kernelText,
+				"/artifacts/sha256/" + digest(initrdText) + "/initrd.gz": initrdText,
+				"/lab/debian/shimx64.efi":                                shimText,
+				"/lab/large/initrd.img":                                  large,
+			} {
+				if got, text := v.ask(t, ask); got != served || text != want {
+					t.Errorf("%s over %s: %s %.99q, want %.99q", ask, v.over, got, text, want)
 				}
 			}
 		}
 	}
-	if got := s.upstream.requests.Load(); got != 3 {
-		t.Errorf("the mirror was asked %d times for three files, want 3", got)
+	if got := s.upstream.requests.Load(); got != 4 {
+		t.Errorf("the mirror was asked %d times for four files, want 4", got)
 	}
 }
 
@@ -147,7 +172,8 @@ func TestArtifactsOfADeletedProfileAreServedFromTheCache(t *testing.T) {
 	}
 }
 
-// What can't be had is no "not found": the firmware's person shall look at the profile, and our disk is not their business.
+// What can't be had is no "not found", so that the person at the console looks at the profile; our disk is not their
+// business.
 func TestArtifactsThatCanNotBeHad(t *testing.T) {
 	s := newLab(t)
 	other := s.upstream.has("/changed", "what the profile means")
@@ -165,11 +191,21 @@ func TestArtifactsThatCanNotBeHad(t *testing.T) {
 	}
 
 	for name, tc := range map[string]struct{ ask, want string }{
-		"the mirror has something else": {"/faulty/changed/changed", `BootProfile "lab/p" changed can't be served: DigestMismatch`},
-		"the mirror is down":            {"/faulty/down/down", `BootProfile "lab/p" down can't be served: UpstreamUnavailable`},
-		"the mirror does not have it":   {"/faulty/missing/missing", `BootProfile "lab/p" missing can't be served: UpstreamUnavailable`},
-		"the URL leads out":             {"/faulty/file-url/file-url", `BootProfile "lab/p" file-url can't be served: SourceNotAllowed`},
-		"by its digest":                 {"/artifacts/sha256/" + digest("down"), `BootProfile "lab/p" down can't be served: UpstreamUnavailable`},
+		"the mirror has something else": {
+			"/faulty/changed/changed", `BootProfile "lab/p" changed can't be served: DigestMismatch`,
+		},
+		"the mirror is down": {
+			"/faulty/down/down", `BootProfile "lab/p" down can't be served: UpstreamUnavailable`,
+		},
+		"the mirror does not have it": {
+			"/faulty/missing/missing", `BootProfile "lab/p" missing can't be served: UpstreamUnavailable`,
+		},
+		"the URL leads out": {
+			"/faulty/file-url/file-url", `BootProfile "lab/p" file-url can't be served: SourceNotAllowed`,
+		},
+		"by its digest": {
+			"/artifacts/sha256/" + digest("down"), `BootProfile "lab/p" down can't be served: UpstreamUnavailable`,
+		},
 	} {
 		for _, v := range s.visitors("") {
 			t.Run(name+" over "+v.over, func(t *testing.T) {
@@ -214,7 +250,9 @@ func TestFilesOfSeveralProfiles(t *testing.T) {
 		"at the top, ambiguous":                    {"boot.img", notFound, `no loader or file is called "boot.img"`},
 		"at the top, unambiguous":                  {"only-other.bin", served, "only other's"},
 		"at the top, before the folder of loaders": {"grubx64.efi", served, "other's GRUB"},
-		"another's, below a profile that has none": {"/lab/debian/only-other.bin", notFound, `no loader or file is called "only-other.bin"`},
+		"another's, below a profile that has none": {
+			"/lab/debian/only-other.bin", notFound, `no loader or file is called "only-other.bin"`,
+		},
 		"the loader, not another profile's, below a profile": {
 			"/lab/debian/grubx64.efi", served, "grubnetx64.efi.signed",
 		},
@@ -240,9 +278,12 @@ func TestDefaultAfterARefusal(t *testing.T) {
 		want     verdict
 		wantText string
 	}{
-		"refused before":               {refused, here, notFound, `Machine lab/n8: BootProfile "gone" does not exist`},
-		"refused, but to another":      {refused, elsewhere, served, "LOCALBOOT -1\n"},
-		"did not render before":        {broken, here, notFound, "Machine lab/n11: the pxelinux configuration does not render; see its condition Rendered"},
+		"refused before":          {refused, here, notFound, `Machine lab/n8: BootProfile "gone" does not exist`},
+		"refused, but to another": {refused, elsewhere, served, "LOCALBOOT -1\n"},
+		"did not render before": {
+			broken, here, notFound,
+			"Machine lab/n11: the pxelinux configuration does not render; see its condition Rendered",
+		},
 		"did not render for another":   {broken, elsewhere, served, "LOCALBOOT -1\n"},
 		"boots its disk":               {done, here, served, "LOCALBOOT -1\n"},
 		"boots its disk, told nothing": {silent, here, served, "LOCALBOOT -1\n"},
@@ -302,6 +343,20 @@ func TestFaultsAreLoggedAndNotTold(t *testing.T) {
 	s.log.wantLine(t, "Request can't be answered", "input/output error")
 }
 
+// A link in the folder of loaders that leads out of it is our own fault, and nobody is told where it leads.
+func TestLinksOutOfTheLoadersAreFaults(t *testing.T) {
+	s := newLab(t)
+	if err := os.Symlink(filepath.Join(s.local, "secret"), filepath.Join(s.local, "loaders", "out.efi")); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range s.visitors("") {
+		if got, text := v.ask(t, "out.efi"); got != fault || text != "internal error" {
+			t.Errorf("over %s: %s %q, want %s", v.over, got, text, fault)
+		}
+	}
+	s.log.wantLine(t, "TFTP request failed", "out.efi")
+}
+
 func TestRequestsAreLogged(t *testing.T) {
 	s := newLab(t)
 	for _, v := range s.visitors("") {
@@ -321,12 +376,20 @@ func TestTextsForTheInstaller(t *testing.T) {
 		wantText string
 		wantType string
 	}{
-		"rendered for the machine": {"/m/lab/n7/kickstart", served, "network --hostname=n7\n", "text/plain; charset=utf-8"},
-		"with its own type":        {"/m/lab/n7/ignition", served, fmt.Sprintf(`{"from":"http://%v"}`, s.http), "application/json"},
-		"does not render":          {"/m/lab/n7/faulty", notFound, `Machine lab/n7: config "faulty" does not render; see its condition Rendered`, ""},
-		"can't be had":             {"/m/lab/n7/absent", notFound, `Machine lab/n7: config "absent" does not render; see its condition Rendered`, ""},
-		"of another name":          {"/m/lab/n7/preseed", notFound, `Machine lab/n7 has no config "preseed"`, ""},
-		"of an unknown machine":    {"/m/lab/nobody/kickstart", notFound, "no such name", ""},
+		"rendered for the machine": {
+			"/m/lab/n7/kickstart", served, "network --hostname=n7\n", "text/plain; charset=utf-8",
+		},
+		"with its own type": {
+			"/m/lab/n7/ignition", served, fmt.Sprintf(`{"from":"http://%v"}`, s.http), "application/json",
+		},
+		"does not render": {
+			"/m/lab/n7/faulty", notFound, `Machine lab/n7: config "faulty" does not render; see its condition Rendered`, "",
+		},
+		"can't be had": {
+			"/m/lab/n7/absent", notFound, `Machine lab/n7: config "absent" does not render; see its condition Rendered`, "",
+		},
+		"of another name":       {"/m/lab/n7/preseed", notFound, `Machine lab/n7 has no config "preseed"`, ""},
+		"of an unknown machine": {"/m/lab/nobody/kickstart", notFound, "no such name", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got, text := s.askHTTP(t, "", tc.ask); got != tc.want || text != tc.wantText {

@@ -26,8 +26,12 @@ func TestFileName(t *testing.T) {
 		"nothing is left":                     {url: "http://mirror/%%%", want: "artifact"},
 		"the parent folder":                   {url: "http://mirror/a/..", want: "artifact"},
 		"no path: the host":                   {url: "http://mirror/", want: "mirror"},
-		"the end of a long name":              {url: "http://mirror/" + strings.Repeat("x", 60) + "linux.img", want: strings.Repeat("x", 55) + "linux.img"},
-		"cut where a dot would come first":    {url: "http://mirror/xx.." + strings.Repeat("y", 62), want: strings.Repeat("y", 62)},
+		"the end of a long name": {
+			url: "http://mirror/" + strings.Repeat("x", 60) + "linux.img", want: strings.Repeat("x", 55) + "linux.img",
+		},
+		"cut where a dot would come first": {
+			url: "http://mirror/xx.." + strings.Repeat("y", 62), want: strings.Repeat("y", 62),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := index.Artifact{URLs: []string{tc.url}}
@@ -46,8 +50,13 @@ func TestPathTellsTheID(t *testing.T) {
 		artifact index.Artifact
 		want     string
 	}{
-		"with a digest":        {artifact: index.Artifact{URLs: []string{url}, SHA256: digest}, want: "/artifacts/sha256/" + digest + "/linux"},
-		"without one: its URL": {artifact: index.Artifact{URLs: []string{url, "http://other/linux"}}, want: "/artifacts/unverified/" + hex.EncodeToString(sum[:]) + "/linux"},
+		"with a digest": {
+			artifact: index.Artifact{URLs: []string{url}, SHA256: digest}, want: "/artifacts/sha256/" + digest + "/linux",
+		},
+		"without one: its URL": {
+			artifact: index.Artifact{URLs: []string{url, "http://other/linux"}},
+			want:     "/artifacts/unverified/" + hex.EncodeToString(sum[:]) + "/linux",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(tc.want, tc.artifact.Path()); diff != "" {
@@ -59,7 +68,9 @@ func TestPathTellsTheID(t *testing.T) {
 
 // The path of an artifact can stand in every configuration as it is, whatever the URL holds.
 func FuzzPath(f *testing.F) {
-	for _, seed := range []string{"http://mirror/linux", "", "..", "/a/../..", "http://h/?/x", "http://h/\xff\x00", "http://h/-" + strings.Repeat(".", 64)} {
+	for _, seed := range []string{
+		"http://mirror/linux", "", "..", "/a/../..", "http://h/?/x", "http://h/\xff\x00", "http://h/-" + strings.Repeat(".", 64),
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, url string) {

@@ -58,15 +58,19 @@ func TestLookup(t *testing.T) {
 		ask  index.Identity
 		want index.Key
 	}{
-		"by the MAC address":             {ask: index.Identity{MAC: mac(1)}, want: "lab/by-mac"},
-		"by a further MAC address":       {ask: index.Identity{MAC: mac(11)}, want: "lab/by-mac"},
-		"by the UUID":                    {ask: index.Identity{UUID: uuidA}, want: "lab/by-uuid"},
-		"by the UUID in upper case":      {ask: index.Identity{UUID: strings.ToUpper(uuidA)}, want: "lab/by-uuid"},
-		"by the UUID in SMBIOS's order":  {ask: index.Identity{UUID: uuidASwapped}, want: "lab/by-uuid"},
-		"by the UUID, both":              {ask: index.Identity{UUID: strings.ToUpper(uuidASwapped)}, want: "lab/by-uuid"},
-		"by the serial number":           {ask: index.Identity{Serial: "SN-3"}, want: "lab/by-serial"},
-		"the MAC address beats the UUID": {ask: index.Identity{MAC: mac(1), UUID: uuidA, Serial: "SN-3"}, want: "lab/by-mac"},
-		"the UUID beats the serial":      {ask: index.Identity{UUID: uuidA, Serial: "SN-3"}, want: "lab/by-uuid"},
+		"by the MAC address":            {ask: index.Identity{MAC: mac(1)}, want: "lab/by-mac"},
+		"by a further MAC address":      {ask: index.Identity{MAC: mac(11)}, want: "lab/by-mac"},
+		"by the UUID":                   {ask: index.Identity{UUID: uuidA}, want: "lab/by-uuid"},
+		"by the UUID in upper case":     {ask: index.Identity{UUID: strings.ToUpper(uuidA)}, want: "lab/by-uuid"},
+		"by the UUID in SMBIOS's order": {ask: index.Identity{UUID: uuidASwapped}, want: "lab/by-uuid"},
+		"by the UUID, both": {
+			ask: index.Identity{UUID: strings.ToUpper(uuidASwapped)}, want: "lab/by-uuid",
+		},
+		"by the serial number": {ask: index.Identity{Serial: "SN-3"}, want: "lab/by-serial"},
+		"the MAC address beats the UUID": {
+			ask: index.Identity{MAC: mac(1), UUID: uuidA, Serial: "SN-3"}, want: "lab/by-mac",
+		},
+		"the UUID beats the serial": {ask: index.Identity{UUID: uuidA, Serial: "SN-3"}, want: "lab/by-uuid"},
 		"an unknown MAC address leaves it to the UUID": {
 			ask: index.Identity{MAC: mac(99), UUID: uuidA}, want: "lab/by-uuid",
 		},
@@ -74,8 +78,10 @@ func TestLookup(t *testing.T) {
 			ask: index.Identity{UUID: strings.Repeat("f", 8) + uuidA[8:], Serial: "SN-3"}, want: "lab/by-serial",
 		},
 
-		"serial numbers differ in case":      {ask: index.Identity{Serial: "sn-3"}},
-		"unknown in all":                     {ask: index.Identity{MAC: mac(99), UUID: uuidASwapped[1:] + "0", Serial: "x"}},
+		"serial numbers differ in case": {ask: index.Identity{Serial: "sn-3"}},
+		"unknown in all": {
+			ask: index.Identity{MAC: mac(99), UUID: uuidASwapped[1:] + "0", Serial: "x"},
+		},
 		"a UUID that is none":                {ask: index.Identity{UUID: "not-a-uuid"}},
 		"a UUID with hyphens somewhere else": {ask: index.Identity{UUID: strings.Repeat("-", 36)}},
 		"no identity":                        {},
@@ -97,12 +103,14 @@ func TestConflicts(t *testing.T) {
 		want  index.Key // who has mac(1)
 	}{
 		"the oldest wins": {
-			steps: []func(*index.Index){put(machine("a", 2, mac(1))), put(machine("b", 1, mac(1))), put(machine("c", 3, mac(1)))},
-			want:  "lab/b",
+			steps: []func(*index.Index){put(machine("a", 2, mac(1))), put(machine("b", 1, mac(1))),
+				put(machine("c", 3, mac(1)))},
+			want: "lab/b",
 		},
 		"with equal times, the key decides": {
-			steps: []func(*index.Index){put(machine("b", 1, mac(1))), put(machine("a", 1, mac(1))), put(machine("c", 1, mac(1)))},
-			want:  "lab/a",
+			steps: []func(*index.Index){put(machine("b", 1, mac(1))), put(machine("a", 1, mac(1))),
+				put(machine("c", 1, mac(1)))},
+			want: "lab/a",
 		},
 		"when the owner is deleted, the next has it at once": {
 			steps: []func(*index.Index){
@@ -134,7 +142,8 @@ func TestConflicts(t *testing.T) {
 		"the time zone does not matter": {
 			steps: []func(*index.Index){
 				put(machine("b", 1, mac(1))),
-				put(&index.Machine{Key: "lab/a", Created: time.Unix(1, 0).In(time.FixedZone("", 3600)), MACs: []index.MAC{mac(1)}}),
+				put(&index.Machine{Key: "lab/a", Created: time.Unix(1, 0).In(time.FixedZone("", 3600)),
+					MACs: []index.MAC{mac(1)}}),
 			},
 			want: "lab/a",
 		},
@@ -206,7 +215,8 @@ func TestArtifactsOfProfiles(t *testing.T) {
 			Architecture: "amd64", Kernel: new(artifact("http://mirror/linux", "1")),
 			Initrds: []index.Artifact{artifact("http://mirror/initrd", "2"), artifact("http://mirror/firmware", "3")},
 		},
-		{Architecture: "arm64", UKI: new(artifact("http://mirror/uki.efi", "4")), DeviceTree: new(artifact("http://mirror/dtb", "5"))},
+		{Architecture: "arm64", UKI: new(artifact("http://mirror/uki.efi", "4")),
+			DeviceTree: new(artifact("http://mirror/dtb", "5"))},
 	}
 	second := profile("a-second", "same-initrd", "2", "same-again", "2")
 
@@ -342,7 +352,7 @@ func TestProfileIsFoundByItsKey(t *testing.T) {
 
 // Readers see each machine as it was put, old or new, while others put and delete. The race detector watches.
 func TestReadersDuringPuts(t *testing.T) {
-	const machines, puts, readers = 100, 10_000, 4
+	const machines, puts, readers = 100, 10_000, 2
 	x := index.New()
 	done := make(chan struct{})
 	var reading, writing sync.WaitGroup

@@ -6,6 +6,7 @@ package index
 import (
 	"encoding/hex"
 	"fmt"
+	"strings"
 )
 
 // MAC is the hardware address of an Ethernet interface. It is comparable; the zero value is no interface's address.
@@ -20,10 +21,12 @@ func ParseMAC(s string) (MAC, error) {
 		if sep != ':' && sep != '-' {
 			return MAC{}, fmt.Errorf("MAC address %q: six pairs of hex digits are separated by ':' or '-'", s)
 		}
-		digits = s[:2]
-		for pair := 3; pair < len(s) && s[pair-1] == sep; pair += 3 {
-			digits += s[pair : pair+2]
+		for at := 5; at < len(s); at += 3 {
+			if s[at] != sep {
+				return MAC{}, fmt.Errorf("MAC address %q: not six pairs of hex digits", s)
+			}
 		}
+		digits = strings.ReplaceAll(s, s[2:3], "")
 	}
 	if len(digits) != 2*len(m) {
 		return MAC{}, fmt.Errorf("MAC address %q: not six pairs of hex digits", s)

@@ -74,7 +74,9 @@ func TestMACIsWrittenAsLoadersDo(t *testing.T) {
 
 // What is accepted has exactly twelve hex digits, and reads the same when it is written again.
 func FuzzParseMAC(f *testing.F) {
-	for _, seed := range []string{"52:54:00:aa:bb:0c", "52-54-00-AA-BB-0C", "525400aabb0c", "", "::::::::::::::::::::", "52:540:0:aa:bb:0c"} {
+	for _, seed := range []string{
+		"52:54:00:aa:bb:0c", "52-54-00-AA-BB-0C", "525400aabb0c", "", ":::::::::::::::::", "52:540:0:aa:bb:0c",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

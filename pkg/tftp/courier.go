@@ -1,3 +1,6 @@
+// Copyright The netboot-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 package tftp
 
 import (
