@@ -40,8 +40,8 @@ func compile(p *v1alpha1.BootProfile) (*index.Profile, finding) {
 		if to.Kernel == nil && to.UKI == nil {
 			return nil, no(v1alpha1.ReasonInvalidSpec, "spec.platforms[%d] has neither kernel nor uki: set one of them", i)
 		}
-		out.Platforms = append(out.Platforms, to)
 		if from.Loader != nil {
+			to.LoaderBIOS, to.LoaderUEFI = string(from.Loader.BIOS), string(from.Loader.UEFI)
 			for j := range from.Loader.Files {
 				file := &from.Loader.Files[j]
 				field := fmt.Sprintf("platforms[%d].loader.files[%d]", i, j)
@@ -50,6 +50,7 @@ func compile(p *v1alpha1.BootProfile) (*index.Profile, finding) {
 				}
 			}
 		}
+		out.Platforms = append(out.Platforms, to)
 	}
 	for i := range p.Spec.Files {
 		file := &p.Spec.Files[i]

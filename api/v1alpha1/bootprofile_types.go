@@ -169,13 +169,14 @@ type Platform struct {
 
 // Loader names the network boot programs of a platform.
 type Loader struct {
-	// bios is the file name of the program for BIOS machines, in --loaders-dir or in files. Example: pxelinux.0
+	// bios is the file name of the program for BIOS machines, in --loaders-dir or in files. It is what the names
+	// /NAMESPACE/PROFILE/nbp.bios and /MAC/nbp.bios serve. Example: pxelinux.0
 	//
 	// +optional
 	BIOS FilePath `json:"bios,omitempty"`
 
-	// uefi is the file name of the program for UEFI machines, in --loaders-dir or in files.
-	// Example: grubnetx64.efi.signed
+	// uefi is the file name of the program for UEFI machines, in --loaders-dir or in files. It is what the names
+	// /NAMESPACE/PROFILE/nbp.efi and /MAC/nbp.efi serve. Example: grubnetx64.efi.signed
 	//
 	// +optional
 	UEFI FilePath `json:"uefi,omitempty"`

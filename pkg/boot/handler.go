@@ -133,6 +133,12 @@ func (h *Handler) text(r *Request, a ask) (*File, error) {
 	if r.Over != render.HTTP || m == nil {
 		return nil, &Refusal{Reason: "no such name"}
 	}
+	for i := range m.Configs {
+		if m.Configs[i].Name == a.file && m.Configs[i].Unavailable != "" {
+			h.log.Info("Config can't be had", "Machine", m.Key, "config", a.file, "reason", m.Configs[i].Unavailable)
+			return nil, &Refusal{Reason: fmt.Sprintf("Machine %s: config %q can't be had", m.Key, a.file)}
+		}
+	}
 	body, contentType, err := render.ConfigText(m, a.file, h.renderRequest(r))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &Refusal{Reason: fmt.Sprintf("Machine %s has no config %q", m.Key, a.file)}
@@ -172,48 +178,85 @@ func (h *Handler) machineFile(ctx context.Context, a ask) (*File, error) {
 	case m.Action == index.BootLocal:
 		return nil, &Refusal{Reason: fmt.Sprintf("Machine %s boots from its own disk", m.Key)}
 	}
-	if artifact := m.Profile.File(a.file); artifact != nil {
-		file, err := h.open(ctx, artifact, a.file)
-		if file != nil {
-			file.Machine = m.Key
-		}
-		return file, err
+	arch := m.Architecture
+	if arch == "" {
+		arch = a.arch
 	}
-	return nil, &Refusal{Reason: fmt.Sprintf("BootProfile %s has no file %q", m.Profile.Key, a.file)}
+	file, err := h.profileFile(ctx, m.Profile, a.file, arch)
+	if file != nil {
+		file.Machine = m.Key
+	}
+	return file, err
 }
 
 // file opens a file below a profile's own path, a file that only one profile has, or a loader from the folder.
 func (h *Handler) file(ctx context.Context, a ask) (*File, error) {
-	found, name := h.fileOfProfiles(a.file)
-	if found != nil {
-		return h.open(ctx, found, name)
-	}
-	if h.loaders != nil {
-		f, err := h.loaders.open(name, a.arch)
-		if err == nil {
-			return loaderFile(f)
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("open loader %q: %w", name, err)
+	if parts := strings.SplitN(a.file, "/", 3); len(parts) == 3 {
+		if p := h.index.Profile(index.Key(parts[0] + "/" + parts[1])); p != nil {
+			return h.profileFile(ctx, p, parts[2], a.arch)
 		}
 	}
-	return nil, &Refusal{Reason: fmt.Sprintf("no loader or file is called %q", path.Base(name))}
+	for end, more := a.file, true; more; _, end, more = strings.Cut(end, "/") {
+		if found := h.index.FileByPath(end); found != nil {
+			return h.open(ctx, found, end)
+		}
+	}
+	return h.loader(a.file, a.arch)
 }
 
-// fileOfProfiles returns the file that name means, or nil and what to look for in the folder of loaders: a shim below a
-// profile's path asks for its GRUB there. Nothing of another profile is below a profile's path.
-func (h *Handler) fileOfProfiles(name string) (found *index.Artifact, rest string) {
-	if parts := strings.SplitN(name, "/", 3); len(parts) == 3 {
-		if p := h.index.Profile(index.Key(parts[0] + "/" + parts[1])); p != nil {
-			return p.File(parts[2]), parts[2]
+// profileFile opens a file of a profile, or a loader from the folder: a shim below a profile's path asks for its GRUB
+// there. Nothing of another profile is below a profile's path. nbp.bios and nbp.efi are the network boot programs that
+// the profile names for arch.
+func (h *Handler) profileFile(ctx context.Context, p *index.Profile, name string, arch index.Arch) (*File, error) {
+	if program := networkBootProgram(p, name, arch); program != "" {
+		name = program
+	}
+	if found := p.File(name); found != nil {
+		return h.open(ctx, found, name)
+	}
+	file, err := h.loader(name, arch)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &Refusal{Reason: fmt.Sprintf("BootProfile %s has no file %q", p.Key, path.Base(name))}
+	}
+	return file, err
+}
+
+// networkBootProgram returns what nbp.bios or nbp.efi, in whatever folder, stands for: what the first platform says that
+// is of the given architecture, if there is one, and says something. It returns "" for any other name.
+func networkBootProgram(p *index.Profile, name string, arch index.Arch) string {
+	name = path.Base(name)
+	for i := range p.Platforms {
+		platform := &p.Platforms[i]
+		if arch != "" && arch != platform.Architecture {
+			continue
+		}
+		switch {
+		case name == "nbp.bios" && platform.LoaderBIOS != "":
+			return platform.LoaderBIOS
+		case name == "nbp.efi" && platform.LoaderUEFI != "":
+			return platform.LoaderUEFI
 		}
 	}
-	for end, more := name, true; more; _, end, more = strings.Cut(end, "/") {
-		if found := h.index.FileByPath(end); found != nil {
-			return found, end
-		}
+	return ""
+}
+
+// loader opens a network boot program from the folder.
+func (h *Handler) loader(name string, arch index.Arch) (*File, error) {
+	if h.loaders == nil {
+		return nil, noFile(name)
 	}
-	return nil, name
+	f, err := h.loaders.open(name, arch)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, noFile(name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open loader %q: %w", name, err)
+	}
+	return loaderFile(f)
+}
+
+func noFile(name string) *Refusal {
+	return &Refusal{Reason: fmt.Sprintf("no loader or file is called %q", path.Base(name))}
 }
 
 // open opens an artifact, fetching it if need be. name is what it is called where it was asked for.

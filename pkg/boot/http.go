@@ -45,6 +45,9 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) (reason stri
 		}
 		return refuse(w, http.StatusNotFound, refusal.Reason)
 	}
+	if err != nil && r.Context().Err() != nil {
+		return "the client is gone" // it did not wait for a download, say; nobody is there to answer
+	}
 	if err != nil {
 		h.log.Error(err, "Request can't be answered", "client", r.RemoteAddr, "file", r.URL.Path)
 		return refuse(w, http.StatusInternalServerError, "internal error")

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -94,9 +93,15 @@ func TestBothServersAnswer(t *testing.T) {
 		"a profile's file below a prefix": {"/boot/overlays/vc4.dtbo", served, "overlay"},
 		"a loader below the profile":      {"/lab/debian/grubx64.efi", served, "grubnetx64.efi.signed"},
 		"nothing below the profile": {
-			"/lab/debian/nothing", notFound, `no loader or file is called "nothing"`,
+			"/lab/debian/nothing", notFound, `BootProfile lab/debian has no file "nothing"`,
 		},
-		"a machine's file": {by(byFolder, armed) + "overlays/vc4.dtbo", served, "overlay"},
+		"the profile's program for UEFI":         {"/lab/debian/nbp.efi", served, "grubnetx64.efi.signed"},
+		"the program of an architecture":         {"/lab/debian/x86_64/nbp.efi", served, "grubnetx64.efi.signed"},
+		"the profile's program for BIOS":         {"/lab/debian/nbp.bios", served, "pxelinux.0"},
+		"the program of another architecture":    {"/lab/debian/arm64/nbp.efi", notFound, `BootProfile lab/debian has no file "nbp.efi"`},
+		"the machine's program for UEFI":         {by(byFolder, armed) + "nbp.efi", served, "grubnetx64.efi.signed"},
+		"the machine's program after it is done": {by(byFolder, local) + "nbp.efi", notFound, "Machine lab/n12 boots from its own disk"},
+		"a machine's file":                       {by(byFolder, armed) + "overlays/vc4.dtbo", served, "overlay"},
 		"a machine's file that is not there": {
 			by(byFolder, armed) + "start4.elf", notFound, `BootProfile lab/debian has no file "start4.elf"`,
 		},
@@ -115,15 +120,10 @@ func TestBothServersAnswer(t *testing.T) {
 	} {
 		for _, v := range s.visitors("") {
 			t.Run(name+" over "+v.over, func(t *testing.T) {
-				start := time.Now()
 				got, text := v.ask(t, tc.ask)
-				took := time.Since(start)
 				exact := tc.want == notFound
 				if got != tc.want || !strings.Contains(text, tc.wantText) || exact && text != tc.wantText {
 					t.Errorf("%s: %s %q, want %s %q", tc.ask, got, text, tc.want, tc.wantText)
-				}
-				if took > 2*time.Second {
-					t.Errorf("%s: answered after %v", tc.ask, took)
 				}
 			})
 		}
@@ -386,7 +386,7 @@ func TestTextsForTheInstaller(t *testing.T) {
 			"/m/lab/n7/faulty", notFound, `Machine lab/n7: config "faulty" does not render; see its condition Rendered`, "",
 		},
 		"can't be had": {
-			"/m/lab/n7/absent", notFound, `Machine lab/n7: config "absent" does not render; see its condition Rendered`, "",
+			"/m/lab/n7/absent", notFound, `Machine lab/n7: config "absent" can't be had`, "",
 		},
 		"of another name":       {"/m/lab/n7/preseed", notFound, `Machine lab/n7 has no config "preseed"`, ""},
 		"of an unknown machine": {"/m/lab/nobody/kickstart", notFound, "no such name", ""},

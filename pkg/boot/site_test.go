@@ -399,7 +399,7 @@ func (s *site) debian() *index.Profile {
 	return &index.Profile{
 		Key: "lab/debian", Name: "debian", Namespace: "lab",
 		Platforms: []index.Platform{{
-			Architecture: "amd64", Kernel: new(s.upstream.has("/linux", kernelText)),
+			Architecture: "amd64", LoaderBIOS: "pxelinux.0", LoaderUEFI: "grubnetx64.efi.signed", Kernel: new(s.upstream.has("/linux", kernelText)),
 			Initrds: []index.Artifact{s.upstream.has("/initrd.gz", initrdText)},
 		}},
 		Files: []index.File{

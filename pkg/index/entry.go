@@ -106,6 +106,9 @@ type Platform struct {
 	Initrds      []Artifact
 	UKI          *Artifact
 	DeviceTree   *Artifact
+	// LoaderBIOS and LoaderUEFI are the names of the network boot programs that the machines start with, among the
+	// profile's files or in the folder of loaders. Empty: not told.
+	LoaderBIOS, LoaderUEFI string
 }
 
 // A File is an artifact with a path.
