@@ -251,7 +251,7 @@ func TestFilesOfSeveralProfiles(t *testing.T) {
 		"at the top, unambiguous":                  {"only-other.bin", served, "only other's"},
 		"at the top, before the folder of loaders": {"grubx64.efi", served, "other's GRUB"},
 		"another's, below a profile that has none": {
-			"/lab/debian/only-other.bin", notFound, `no loader or file is called "only-other.bin"`,
+			"/lab/debian/only-other.bin", notFound, `BootProfile lab/debian has no file "only-other.bin"`,
 		},
 		"the loader, not another profile's, below a profile": {
 			"/lab/debian/grubx64.efi", served, "grubnetx64.efi.signed",
