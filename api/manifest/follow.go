@@ -65,7 +65,7 @@ func (v *Validator) Follow(ctx context.Context, dir string, changed func(Set, []
 			return nil
 		case <-watch.events:
 			quiet = time.After(quietTime)
-		case <-watch.errors: // events were lost
+		case <-watch.errors: //nolint:errcheck // whatever it is, events were lost
 			quiet = time.After(quietTime)
 		case <-quiet:
 			quiet = nil

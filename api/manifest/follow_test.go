@@ -65,34 +65,49 @@ func TestFollowNotices(t *testing.T) {
 	}{
 		"an edit": {
 			change: func(t *testing.T, dir string) {
+				t.Helper()
 				write(t, dir, map[string]string{"a.yaml": machine("edited", good)})
 			},
 			want: []string{"edited", "b"},
 		},
 		"a new file": {
-			change: func(t *testing.T, dir string) { write(t, dir, map[string]string{"c.yaml": machine("c", good)}) },
-			want:   []string{"a", "c", "b"},
+			change: func(t *testing.T, dir string) {
+				t.Helper()
+				write(t, dir, map[string]string{"c.yaml": machine("c", good)})
+			},
+			want: []string{"a", "c", "b"},
 		},
 		"a new file in a new folder": {
-			change: func(t *testing.T, dir string) { write(t, dir, map[string]string{"new/er/c.yaml": machine("c", good)}) },
-			want:   []string{"a", "c", "b"},
+			change: func(t *testing.T, dir string) {
+				t.Helper()
+				write(t, dir, map[string]string{"new/er/c.yaml": machine("c", good)})
+			},
+			want: []string{"a", "c", "b"},
 		},
 		"an edit in a folder": {
 			change: func(t *testing.T, dir string) {
+				t.Helper()
 				write(t, dir, map[string]string{"sub/b.yaml": machine("edited", good)})
 			},
 			want: []string{"a", "edited"},
 		},
 		"that a file is deleted": {
-			change: func(t *testing.T, dir string) { check(t, os.Remove(filepath.Join(dir, "a.yaml"))) },
-			want:   []string{"b"},
+			change: func(t *testing.T, dir string) {
+				t.Helper()
+				check(t, os.Remove(filepath.Join(dir, "a.yaml")))
+			},
+			want: []string{"b"},
 		},
 		"that a folder is deleted": {
-			change: func(t *testing.T, dir string) { check(t, os.RemoveAll(filepath.Join(dir, "sub"))) },
-			want:   []string{"a"},
+			change: func(t *testing.T, dir string) {
+				t.Helper()
+				check(t, os.RemoveAll(filepath.Join(dir, "sub")))
+			},
+			want: []string{"a"},
 		},
 		"that a file takes the place of another": {
 			change: func(t *testing.T, dir string) {
+				t.Helper()
 				write(t, dir, map[string]string{".a.yaml.tmp": machine("renamed", good)})
 				check(t, os.Rename(filepath.Join(dir, ".a.yaml.tmp"), filepath.Join(dir, "a.yaml")))
 			},

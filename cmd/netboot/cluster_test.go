@@ -60,13 +60,13 @@ func newCluster(t *testing.T) *cluster {
 }
 
 // serve starts netboot serve for the namespace.
-func (c *cluster) serve(args ...string) *service {
+func (c *cluster) serve() *service {
 	c.t.Helper()
-	return start(c.t, append([]string{"--kubeconfig=" + c.kubeconfig, "--namespace=" + c.namespace}, args...)...)
+	return start(c.t, "--kubeconfig="+c.kubeconfig, "--namespace="+c.namespace)
 }
 
-// kubectl runs kubectl with a text on its standard input.
-func (c *cluster) kubectl(stdin string, args ...string) string {
+// kubectl runs kubectl and returns what it printed.
+func (c *cluster) kubectl(args ...string) string {
 	c.t.Helper()
 	folder := os.Getenv("KUBEBUILDER_ASSETS")
 	if folder == "" {
@@ -77,7 +77,6 @@ func (c *cluster) kubectl(stdin string, args ...string) string {
 		folder = strings.TrimSpace(string(found))
 	}
 	cmd := exec.CommandContext(c.t.Context(), filepath.Join(folder, "kubectl"), append([]string{"--kubeconfig", c.kubeconfig}, args...)...)
-	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		c.t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
@@ -242,7 +241,7 @@ func TestApplyToServed(t *testing.T) {
 	for i := range edits {
 		want := fmt.Sprintf("edit=%d", i)
 		started := time.Now()
-		c.kubectl("", "patch", "bootprofile", "linux", "--type=merge", "-p", fmt.Sprintf(`{"spec":{"kernelArgs":["%s"]}}`, want))
+		c.kubectl("patch", "bootprofile", "linux", "--type=merge", "-p", fmt.Sprintf(`{"spec":{"kernelArgs":["%s"]}}`, want))
 		ended := time.Now()
 		eventually(t, func() string {
 			if config, err := s.getTFTP(name1); err != nil || !strings.Contains(config, "APPEND "+want+" ") {

@@ -116,7 +116,7 @@ func TestSamplesAreGood(t *testing.T) {
 		t.Errorf("netboot lint of the samples: exit code %d\n%s", code, stdout)
 	}
 	c := newCluster(t)
-	t.Log(c.kubectl("", "apply", "--server-side", "-f", "../../config/samples"))
+	t.Log(c.kubectl("apply", "--server-side", "-f", "../../config/samples"))
 }
 
 func TestVersion(t *testing.T) {

@@ -129,11 +129,11 @@ func TestServingOutlivesTheAPIServer(t *testing.T) {
 	})
 
 	c.kubeconfig = direct
-	c.kubectl("", "patch", "bootprofile", "linux", "--type=merge", "-p", `{"spec":{"kernelArgs":["after"]}}`)
-	c.kubectl("", "patch", "machine", "node-01", "--type=merge", "-p", `{"spec":{"kernelArgs":["x={{ .Nothing }}"]}}`)
+	c.kubectl("patch", "bootprofile", "linux", "--type=merge", "-p", `{"spec":{"kernelArgs":["after"]}}`)
+	c.kubectl("patch", "machine", "node-01", "--type=merge", "-p", `{"spec":{"kernelArgs":["x={{ .Nothing }}"]}}`)
 	way.set(false)
 	c.condition(machine, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonTemplateError)
-	c.kubectl("", "patch", "machine", "node-01", "--type=merge", "-p", `{"spec":{"kernelArgs":[]}}`)
+	c.kubectl("patch", "machine", "node-01", "--type=merge", "-p", `{"spec":{"kernelArgs":[]}}`)
 	eventually(t, func() string {
 		if config, err := s.getTFTP(name1); err != nil || !strings.Contains(config, "APPEND after ") {
 			return fmt.Sprintf("after the API server is back, the machine gets %q, %v", config, err)

@@ -29,6 +29,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,6 +37,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
 	"github.com/netboot-operator/netboot-operator/config/crd"
@@ -94,6 +96,7 @@ func (s *Server) start() error {
 	if err != nil {
 		return err
 	}
+	logf.SetLogger(logr.Discard()) // else controller-runtime complains that nobody did
 	s.env = &envtest.Environment{
 		BinaryAssetsDirectory:    binaries,
 		CRDs:                     definitions,
