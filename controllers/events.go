@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,16 +17,31 @@ import (
 // maxNote is the API server's bound on the text of an Event, in bytes; a longer one would be lost.
 const maxNote = 1024
 
+// Events are bounded, in events a second and at once: a profile that is deleted may concern thousands of Machines. What is
+// left out stands in their conditions all the same.
+const (
+	eventsPerSecond = 10
+	eventsAtOnce    = 100
+)
+
 // An eventRecorder tells people what they must act on.
 type eventRecorder struct {
 	events.EventRecorder
+	limit *rate.Limiter
+}
+
+func newEventRecorder(r events.EventRecorder) eventRecorder {
+	return eventRecorder{r, rate.NewLimiter(eventsPerSecond, eventsAtOnce)}
 }
 
 // readyChanged records that an object became ready, or why it is not. Nothing is recorded when neither status nor reason
-// changed, nor when a new object is ready at once.
+// changed, nor when a new object is ready at once, nor of a Machine what its BootProfile's Event tells.
 func (r eventRecorder) readyChanged(o client.Object, kind string, before, after []metav1.Condition) {
 	was, is := meta.FindStatusCondition(before, v1alpha1.ConditionReady), meta.FindStatusCondition(after, v1alpha1.ConditionReady)
 	if is == nil || was != nil && was.Status == is.Status && was.Reason == is.Reason {
+		return
+	}
+	if is.Reason == v1alpha1.ReasonArtifactsNotReady || was != nil && was.Reason == v1alpha1.ReasonArtifactsNotReady {
 		return
 	}
 	eventType, action := corev1.EventTypeWarning, "RefuseBoot"
@@ -34,6 +50,9 @@ func (r eventRecorder) readyChanged(o client.Object, kind string, before, after 
 			return
 		}
 		eventType, action = corev1.EventTypeNormal, "ServeBoot"
+	}
+	if !r.limit.Allow() {
+		return
 	}
 	note := is.Message
 	if len(note) > maxNote {

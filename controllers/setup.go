@@ -35,7 +35,7 @@ func (p *Pod) Setup(ctx context.Context, mgr ctrl.Manager) error {
 	if err != nil {
 		return err
 	}
-	recorder := eventRecorder{mgr.GetEventRecorder("netboot-operator")}
+	recorder := newEventRecorder(mgr.GetEventRecorder("netboot-operator"))
 	for _, c := range []interface{ setup(ctrl.Manager) error }{
 		&MachineIndexer{Reader: mgr.GetClient(), Index: p.Index, fill: filled},
 		&BootProfileIndexer{Reader: mgr.GetClient(), Index: p.Index, fill: filled},

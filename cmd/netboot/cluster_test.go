@@ -409,6 +409,34 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
+// TestConflictEndsWithTheOlderMachine has two Machines with one MAC address: the older is served, and when it goes, the
+// other is, and says so.
+func TestConflictEndsWithTheOlderMachine(t *testing.T) {
+	c := newCluster(t)
+	older, younger := machineOf(c.namespace, "node-02", mac1), machineOf(c.namespace, "node-01", mac1)
+	c.create(profileOf(c.namespace, "http://127.0.0.1:9/vmlinuz", digest("")), older)
+	waitASecond(t, older)
+	c.create(younger)
+	s := c.serve()
+	serves := func(name string) {
+		t.Helper()
+		eventually(t, func() string {
+			if config, err := s.getTFTP(name1); err != nil || !strings.Contains(config, "/"+name+",") {
+				return fmt.Sprintf("%s is served %q, %v", name1, config, err)
+			}
+			return ""
+		})
+	}
+	c.condition(younger, v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonIdentityConflict)
+	serves("node-02")
+
+	c.kubectl("delete", "machine", "node-02")
+	c.condition(younger, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady)
+	serves("node-01")
+	t.Log(c.kubectl("get", "machines", "-o", "wide"))
+	t.Log(c.kubectl("describe", "machine", "node-01"))
+}
+
 // checkRefused asks for a name by both servers. Neither refusal may hold a path of this computer.
 func checkRefused(t *testing.T, s *service, tftpName, httpPath string, wantStatus int, want string) {
 	t.Helper()
