@@ -23,6 +23,7 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -36,7 +37,8 @@ type cluster struct {
 	t          *testing.T
 	client     client.Client
 	namespace  string
-	kubeconfig string
+	kubeconfig string // of the administrator
+	operator   string // the kubeconfig of a user who may do what config/rbac allows, and nothing else
 }
 
 func newCluster(t *testing.T) *cluster {
@@ -44,25 +46,48 @@ func newCluster(t *testing.T) *cluster {
 	config := server.Config(t)
 	c := &cluster{t: t, client: controlplane.Client(t, config), kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
 	c.namespace = controlplane.Namespace(t, c.client)
+	c.operator = c.kubeconfig + ".operator"
+	c.writeKubeconfig(c.kubeconfig, config, "")
+	c.writeKubeconfig(c.operator, config, "operator-of-"+c.namespace)
+	c.grant("operator-of-" + c.namespace)
+	return c
+}
+
+// writeKubeconfig writes a file for the administrator, who may act as somebody else.
+func (c *cluster) writeKubeconfig(path string, config *rest.Config, as string) {
+	c.t.Helper()
 	if err := clientcmd.WriteToFile(clientcmdapi.Config{
 		Clusters: map[string]*clientcmdapi.Cluster{"test": {
 			Server: config.Host, CertificateAuthorityData: config.CAData,
 		}},
 		AuthInfos: map[string]*clientcmdapi.AuthInfo{"test": {
-			ClientCertificateData: config.CertData, ClientKeyData: config.KeyData,
+			ClientCertificateData: config.CertData, ClientKeyData: config.KeyData, Impersonate: as,
 		}},
 		Contexts:       map[string]*clientcmdapi.Context{"test": {Cluster: "test", AuthInfo: "test", Namespace: c.namespace}},
 		CurrentContext: "test",
-	}, c.kubeconfig); err != nil {
-		t.Fatal(err)
+	}, path); err != nil {
+		c.t.Fatal(err)
 	}
-	return c
+}
+
+// grant gives a user the rules of config/rbac.
+func (c *cluster) grant(user string) {
+	c.t.Helper()
+	role, err := os.ReadFile("../../config/rbac/role.yaml")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	file := c.kubeconfig + ".role.yaml"
+	writeFile(c.t, file, strings.Replace(string(role), "namespace: system", "namespace: "+c.namespace, 1))
+	c.kubectl("apply", "-f", file)
+	c.kubectl("create", "clusterrolebinding", user, "--clusterrole=netboot-operator", "--user="+user)
+	c.kubectl("create", "rolebinding", user, "--role=netboot-operator", "--user="+user)
 }
 
 // serve starts netboot serve for the namespace.
 func (c *cluster) serve() *service {
 	c.t.Helper()
-	return start(c.t, "--kubeconfig="+c.kubeconfig, "--namespace="+c.namespace)
+	return start(c.t, "--kubeconfig="+c.operator, "--namespace="+c.namespace)
 }
 
 // kubectl runs kubectl and returns what it printed.

@@ -104,14 +104,12 @@ func TestServingOutlivesTheAPIServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	way := newCable(t, host.Host)
-	direct := c.kubeconfig
-	config, err := clientcmd.LoadFromFile(direct)
+	config, err := clientcmd.LoadFromFile(c.operator)
 	if err != nil {
 		t.Fatal(err)
 	}
 	config.Clusters["test"].Server = "https://" + way.listener.Addr().String()
-	c.kubeconfig = direct + ".cable"
-	if err := clientcmd.WriteToFile(*config, c.kubeconfig); err != nil {
+	if err := clientcmd.WriteToFile(*config, c.operator); err != nil {
 		t.Fatal(err)
 	}
 	s := c.serve()
@@ -128,7 +126,6 @@ func TestServingOutlivesTheAPIServer(t *testing.T) {
 		return "the lease is not lost"
 	})
 
-	c.kubeconfig = direct
 	c.kubectl("patch", "bootprofile", "linux", "--type=merge", "-p", `{"spec":{"kernelArgs":["after"]}}`)
 	c.kubectl("patch", "machine", "node-01", "--type=merge", "-p", `{"spec":{"kernelArgs":["x={{ .Nothing }}"]}}`)
 	way.set(false)
