@@ -101,7 +101,8 @@ download() {
   (cd "$1" && apt-get download -qq -o APT::Sandbox::User=root "${unpacked[@]}" "$2" >&2)
 }
 
-# make_initrd FILE writes an initrd whose only program prints the kernel's command line in one line.
+# make_initrd FILE writes an initrd whose only program prints the kernel's command line in one line, and before it what a
+# second initrd brings along, if there is one.
 make_initrd() {
   local root=$1.root
   mkdir -p "$root"/{bin,proc}
@@ -110,12 +111,27 @@ make_initrd() {
 #!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 echo 1 >/proc/sys/kernel/printk # no kernel message in the middle of the line
+[ ! -f /second ] || printf '\nNETBOOT-SECOND [%s]\n' "$(/bin/busybox cat /second)"
 printf '\nNETBOOT-CMDLINE [%s]\n' "$(/bin/busybox cat /proc/cmdline)"
 /bin/busybox poweroff -f
 INIT
   chmod 755 "$root/init"
+  pack "$root" "$1"
+}
+
+# make_second_initrd FILE writes an initrd with one file, which only a kernel that got both sees beside /init.
+make_second_initrd() {
+  local root=$1.root
+  mkdir "$root"
+  echo "from the second initrd" >"$root/second"
+  pack "$root" "$1"
+}
+
+# pack FOLDER FILE makes an initrd of a folder, and removes the folder.
+pack() {
+  local root=$1
   find "$root" -exec touch -d @0 {} + # the same packages give the same digest
-  (cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc --quiet --reproducible -R 0:0 | gzip -9n) >"$1"
+  (cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc --quiet --reproducible -R 0:0 | gzip -9n) >"$2"
   rm -rf "$root"
 }
 
@@ -124,7 +140,7 @@ complete() {
   for loader in "${loaders[@]}"; do
     [ -s "$out/loaders/${loader%%:*}" ] || return 1
   done
-  [ -s "$out/files/vmlinuz" ] && [ -s "$out/files/initrd.img" ]
+  [ -s "$out/files/vmlinuz" ] && [ -s "$out/files/initrd.img" ] && [ -s "$out/files/second.img" ]
 }
 
 [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || fail "needs Debian on amd64 (apt-get and dpkg)"
@@ -146,6 +162,7 @@ for loader in "${loaders[@]}"; do
 done
 install -m 644 "$new"/root/boot/vmlinuz-*-cloud-amd64 "$new/files/vmlinuz"
 make_initrd "$new/files/initrd.img"
+make_second_initrd "$new/files/second.img"
 rm -rf "$out/loaders" "$out/files"
 mv "$new/loaders" "$new/files" "$new/packages" "$out/"
 echo "hack/assets.sh: ready: $(tr '\n' ',' <"$out/packages" | sed 's/,$//; s/,/, /g')" >&2

@@ -99,6 +99,8 @@ func serveHTTP(ctx context.Context, l net.Listener, handler http.Handler, grace 
 		ReadHeaderTimeout: httpHeaderTimeout,
 		IdleTimeout:       httpIdleTimeout,
 		MaxHeaderBytes:    httpMaxHeaderBytes,
+
+		DisableGeneralOptionsHandler: true, // OPTIONS is refused like all that is not GET or HEAD
 	}
 	drained := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {

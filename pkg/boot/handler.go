@@ -115,10 +115,10 @@ func (h *Handler) configOf(m *index.Machine, r *Request, a ask) (*File, error) {
 
 // bootstrap answers the names that every machine asks for with a script that finds out who asks.
 func (h *Handler) bootstrap(r *Request, a ask) (*File, error) {
-	// PXELINUX comes here after its machine was refused, and would boot the disk as if nothing were wrong. (GRUB and
-	// iPXE come here first.)
+	// PXELINUX comes here after its machine was refused, or was told nothing on purpose, and would boot the disk as if
+	// nothing were wrong. (GRUB and iPXE come here first.)
 	if a.format == render.PXELINUX {
-		if m := h.index.Machine(h.hints.recall(r.Client)); m != nil && m.Action != index.BootLocal {
+		if m := h.index.Machine(h.hints.recall(r.Client)); m != nil {
 			if _, err := h.configOf(m, r, a); err != nil {
 				return nil, err
 			}

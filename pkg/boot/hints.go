@@ -6,6 +6,7 @@ package boot
 import (
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/netboot-operator/netboot-operator/pkg/index"
 )
@@ -13,17 +14,26 @@ import (
 // maxHints bounds the hints that are kept; the oldest go first.
 const maxHints = 4096
 
+// hintLife is how long a hint is believed: longer than PXELINUX needs for its ten names when packets are lost, shorter
+// than a DHCP server takes to give an address to another machine.
+const hintLife = 2 * time.Minute
+
 // hints remember which machine last asked from an address. An address is never proof: a hint may only lead to saying
 // less, not to giving a machine what belongs to another.
 type hints struct {
 	mu    sync.Mutex
-	byIP  map[netip.Addr]index.Key
+	byIP  map[netip.Addr]hint
 	order []netip.Addr // ring of the addresses in byIP, by arrival
 	next  int
 }
 
+type hint struct {
+	key index.Key
+	at  time.Time
+}
+
 func newHints() *hints {
-	return &hints{byIP: map[netip.Addr]index.Key{}}
+	return &hints{byIP: map[netip.Addr]hint{}}
 }
 
 func (h *hints) learn(client netip.Addr, key index.Key) {
@@ -41,12 +51,16 @@ func (h *hints) learn(client netip.Addr, key index.Key) {
 			h.next = (h.next + 1) % maxHints
 		}
 	}
-	h.byIP[client] = key
+	h.byIP[client] = hint{key, time.Now()}
 }
 
-// recall returns the machine that last asked from client, or "".
+// recall returns the machine that last asked from client, not long ago, or "".
 func (h *hints) recall(client netip.Addr) index.Key {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.byIP[client]
+	last := h.byIP[client]
+	if time.Since(last.at) > hintLife {
+		return ""
+	}
+	return last.key
 }

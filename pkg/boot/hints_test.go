@@ -6,6 +6,8 @@ package boot
 import (
 	"net/netip"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // address returns the n-th address of 10.0.0.0/8.
@@ -46,4 +48,19 @@ func TestHintsOfNobody(t *testing.T) {
 	if got := h.recall(netip.Addr{}); got != "" {
 		t.Errorf("recall() of no address = %q, want none", got)
 	}
+}
+
+func TestHintsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // virtual clock
+		h := newHints()
+		h.learn(address(1), "lab/n7")
+		<-time.After(hintLife)
+		if got := h.recall(address(1)); got != "lab/n7" {
+			t.Errorf("recall() at the end of its life = %q", got)
+		}
+		<-time.After(time.Nanosecond)
+		if got := h.recall(address(1)); got != "" {
+			t.Errorf("recall() after its life = %q, want none", got)
+		}
+	})
 }

@@ -286,7 +286,7 @@ func TestDefaultAfterARefusal(t *testing.T) {
 		},
 		"did not render for another":   {broken, elsewhere, served, "LOCALBOOT -1\n"},
 		"boots its disk":               {done, here, served, "LOCALBOOT -1\n"},
-		"boots its disk, told nothing": {silent, here, served, "LOCALBOOT -1\n"},
+		"boots its disk, told nothing": {silent, here, notFound, "Machine lab/n10 boots from its own disk"},
 		"boots the profile":            {armed, here, served, "LOCALBOOT -1\n"},
 		"unknown":                      {unknown, here, served, "LOCALBOOT -1\n"},
 	} {

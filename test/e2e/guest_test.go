@@ -6,6 +6,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"path/filepath"
@@ -49,7 +50,8 @@ func ovmf(http bool) firmware {
 	return f
 }
 
-// boot boots a machine from the network to its end and returns the command line that its kernel was given.
+// boot boots a machine from the network to its end and returns the command line that its kernel was given. The machine
+// must have seen both initrds.
 func (l *lab) boot(t *testing.T, f firmware) string {
 	t.Helper()
 	args := slices.Concat([]string{
@@ -83,6 +85,9 @@ func (l *lab) boot(t *testing.T, f firmware) string {
 	line := regexp.MustCompile(`NETBOOT-CMDLINE \[(.*)\]\r?\n`).FindSubmatch(console)
 	if line == nil {
 		t.Fatalf("no kernel printed its command line within %v", time.Since(started).Round(time.Second))
+	}
+	if !bytes.Contains(console, []byte("NETBOOT-SECOND [from the second initrd]")) {
+		t.Error("the kernel did not get the second initrd")
 	}
 	t.Logf("booted in %v: %s", time.Since(started).Round(time.Second), line[1])
 	return string(line[1])

@@ -90,6 +90,7 @@ func (l *lab) objects(t *testing.T) string {
 		"UPSTREAM":      upstream.URL,
 		"KERNEL_SHA256": digest(t, filepath.Join(files, "vmlinuz")),
 		"INITRD_SHA256": digest(t, filepath.Join(files, "initrd.img")),
+		"SECOND_SHA256": digest(t, filepath.Join(files, "second.img")),
 	}
 	file := filepath.Join(t.TempDir(), "objects.yaml")
 	text := os.Expand(string(template), func(name string) string { return values[name] })
