@@ -10,11 +10,14 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
@@ -28,7 +31,8 @@ type ArtifactStates interface {
 }
 
 // ArtifactReporter writes the condition ArtifactsReady of BootProfiles. It runs in every pod, since every pod fetches
-// for itself, and writes when a fetch of this pod ended: the latest word is that of the pod that asked last.
+// for itself, and looks when a fetch of this pod ended or the spec changed: the latest word is that of the pod that asked
+// last.
 type ArtifactReporter struct {
 	Client    client.Client
 	Index     *index.Index
@@ -44,20 +48,34 @@ func (r *ArtifactReporter) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 		return ctrl.Result{}, err
 	}
 	before := profile.DeepCopy()
-	if !reportArtifacts(profile, r.Artifacts) || equality.Semantic.DeepEqual(before.Status, profile.Status) {
+	reportArtifacts(profile, r.Artifacts)
+	if equality.Semantic.DeepEqual(before.Status, profile.Status) {
 		return ctrl.Result{}, nil
 	}
 	return ctrl.Result{}, patchStatus(ctx, r.Client, profile, before)
 }
 
-// reportArtifacts writes the condition ArtifactsReady of a profile that can be used, and says whether it did.
-func reportArtifacts(profile *v1alpha1.BootProfile, states ArtifactStates) bool {
+// reportArtifacts writes the condition ArtifactsReady of a profile that can be used. Who knows nothing does not contradict
+// who does: another pod, or this one before it was started again.
+func reportArtifacts(profile *v1alpha1.BootProfile, states ArtifactStates) {
 	compiled, _ := compile(profile)
 	if compiled == nil {
-		return false
+		return
 	}
-	set(&profile.Status.Conditions, v1alpha1.ConditionArtifactsReady, profile.Generation, artifactsReady(compiled, states))
-	return true
+	found := artifactsReady(compiled, states)
+	if found.Status == metav1.ConditionUnknown && currentCondition(profile, v1alpha1.ConditionArtifactsReady) != nil {
+		return
+	}
+	set(&profile.Status.Conditions, v1alpha1.ConditionArtifactsReady, profile.Generation, found)
+}
+
+// currentCondition returns a profile's condition if it speaks of today's spec, else nil.
+func currentCondition(profile *v1alpha1.BootProfile, conditionType string) *metav1.Condition {
+	c := meta.FindStatusCondition(profile.Status.Conditions, conditionType)
+	if c == nil || c.ObservedGeneration != profile.Generation {
+		return nil
+	}
+	return c
 }
 
 // artifactsReady sums up the artifacts of a profile: the first failure's reason and all messages; else whether all are
@@ -130,6 +148,7 @@ func (e *ArtifactEvents) tell(a *index.Artifact) {
 func (r *ArtifactReporter) setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("artifact-reporter").
+		For(&v1alpha1.BootProfile{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(source.Channel(r.Changed, &handler.EnqueueRequestForObject{})).
 		WithOptions(everyPod()).
 		Complete(r)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -65,7 +64,7 @@ func reportMachine(m *v1alpha1.Machine, profile *v1alpha1.BootProfile, rivals []
 	var artifacts *metav1.Condition
 	m.Status.Profile = nil
 	if profile != nil {
-		artifacts = meta.FindStatusCondition(profile.Status.Conditions, v1alpha1.ConditionArtifactsReady)
+		artifacts = currentCondition(profile, v1alpha1.ConditionArtifactsReady)
 		m.Status.Profile = &v1alpha1.ObservedProfile{Name: profile.Name, Generation: profile.Generation}
 	}
 	m.Status.ObservedGeneration = m.Generation

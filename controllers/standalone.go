@@ -75,8 +75,7 @@ func (s *Standalone) followArtifacts(ctx context.Context) {
 			return
 		case e := <-s.Changed.C:
 			s.mu.Lock()
-			if p := s.profiles[keyOf(e.Object)]; p != nil {
-				reportArtifacts(p, s.Artifacts)
+			if s.profiles[keyOf(e.Object)] != nil {
 				s.report()
 			}
 			s.mu.Unlock()
@@ -205,6 +204,9 @@ func (s *Standalone) report() {
 	}
 	for key, p := range s.profiles {
 		before := p.DeepCopy()
+		if s.Artifacts != nil {
+			reportArtifacts(p, s.Artifacts)
+		}
 		reportProfile(p, users[p])
 		s.write(kindBootProfile, key, p, !equality.Semantic.DeepEqual(before.Status, p.Status))
 	}
