@@ -17,7 +17,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
@@ -135,7 +134,7 @@ func (e *ArtifactEvents) ArtifactFetched(a *index.Artifact, _ int64, _ time.Dura
 func (e *ArtifactEvents) ArtifactFailed(a *index.Artifact, _ error) { e.tell(a) }
 
 func (e *ArtifactEvents) tell(a *index.Artifact) {
-	_, profiles := e.Index.Artifact(a.ID())
+	_, profiles := e.Index.Artifacts(a.ID())
 	for _, key := range profiles {
 		namespace, name, _ := strings.Cut(string(key), "/")
 		select {
@@ -148,7 +147,7 @@ func (e *ArtifactEvents) tell(a *index.Artifact) {
 func (r *ArtifactReporter) setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("artifact-reporter").
-		For(&v1alpha1.BootProfile{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1alpha1.BootProfile{}, builder.WithPredicates(specChanged())).
 		WatchesRawSource(source.Channel(r.Changed, &handler.EnqueueRequestForObject{})).
 		WithOptions(everyPod()).
 		Complete(r)

@@ -9,7 +9,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
 	"github.com/netboot-operator/netboot-operator/pkg/index"
@@ -48,7 +47,7 @@ func indexProfile(x *index.Index, key index.Key, profile *v1alpha1.BootProfile) 
 func (r *BootProfileIndexer) setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("bootprofile-indexer").
-		For(&v1alpha1.BootProfile{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1alpha1.BootProfile{}, builder.WithPredicates(specChanged())).
 		WithOptions(everyPod()).
 		Complete(r)
 }

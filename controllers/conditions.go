@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"fmt"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,7 +37,7 @@ const maxMessage = 32768
 // set writes one condition. The time of its last change is kept while its status stays the same.
 func set(conditions *[]metav1.Condition, conditionType string, generation int64, f finding) {
 	if len(f.Message) > maxMessage {
-		f.Message = f.Message[:maxMessage]
+		f.Message = strings.ToValidUTF8(f.Message[:maxMessage], "") // the cut may go through a character
 	}
 	meta.SetStatusCondition(conditions, metav1.Condition{
 		Type: conditionType, Status: f.Status, Reason: f.Reason, Message: f.Message, ObservedGeneration: generation,
@@ -60,7 +61,7 @@ func setSummary(conditions *[]metav1.Condition, generation int64, ready finding,
 //	False    any             any      any            | False, Accepted's         yes
 //	True     False           any      any            | False, ProfileResolved's  yes
 //	True     True            False    any            | False, Rendered's         yes
-//	True     True            True     False          | False, ArtifactsNotReady  no
+//	True     True            True     False          | False, ArtifactsNotReady  no   (if it boots the profile)
 //	True     True            True     else           | True                      no
 func setMachineConditions(m *v1alpha1.Machine, v verdict, artifacts *metav1.Condition) {
 	conditions, generation := &m.Status.Conditions, m.Generation
@@ -73,8 +74,10 @@ func setMachineConditions(m *v1alpha1.Machine, v verdict, artifacts *metav1.Cond
 			return
 		}
 	}
-	if artifacts != nil && artifacts.Status == metav1.ConditionFalse {
-		setSummary(conditions, generation, no(v1alpha1.ReasonArtifactsNotReady, "%s", artifacts.Message), false)
+	if v.action == index.Netboot && artifacts != nil && artifacts.Status == metav1.ConditionFalse {
+		// Not its message: that may change with each fetch, and thousands of Machines need not change with it.
+		setSummary(conditions, generation, no(v1alpha1.ReasonArtifactsNotReady,
+			"an artifact of the profile can't be had (%s): see the condition ArtifactsReady of the BootProfile", artifacts.Reason), false)
 		return
 	}
 	setSummary(conditions, generation, yes(v1alpha1.ReasonReady, "%s", readyMessage(v.action)), false)

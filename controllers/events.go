@@ -4,6 +4,8 @@
 package controllers
 
 import (
+	"strings"
+
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -41,7 +43,8 @@ func (r eventRecorder) readyChanged(o client.Object, kind string, before, after 
 	if is == nil || was != nil && was.Status == is.Status && was.Reason == is.Reason {
 		return
 	}
-	if is.Reason == v1alpha1.ReasonArtifactsNotReady || was != nil && was.Reason == v1alpha1.ReasonArtifactsNotReady {
+	wasArtifacts := was != nil && was.Reason == v1alpha1.ReasonArtifactsNotReady
+	if is.Reason == v1alpha1.ReasonArtifactsNotReady || wasArtifacts && is.Status == metav1.ConditionTrue {
 		return
 	}
 	eventType, action := corev1.EventTypeWarning, "RefuseBoot"
@@ -56,7 +59,7 @@ func (r eventRecorder) readyChanged(o client.Object, kind string, before, after 
 	}
 	note := is.Message
 	if len(note) > maxNote {
-		note = note[:maxNote-3] + "..."
+		note = strings.ToValidUTF8(note[:maxNote-3], "") + "..." // the cut may go through a character
 	}
 	// Without resourceVersion: it is part of what Events are merged by, and changes with each status we write.
 	regarding := &corev1.ObjectReference{

@@ -39,6 +39,7 @@ func TestReadyChanged(t *testing.T) {
 		"mended":                         {bad, good, "Normal Ready fine"},
 		"what the profile's Event tells": {good, artifacts, ""},
 		"and that it is over":            {artifacts, good, ""},
+		"another fault after that":       {artifacts, bad, "Warning TemplateError a template"},
 		"a note is cut to what is kept":  {nil, ready(metav1.ConditionFalse, "X", strings.Repeat("y", 5000)), "Warning X " + strings.Repeat("y", maxNote-3) + "..."},
 	} {
 		t.Run(name, func(t *testing.T) {

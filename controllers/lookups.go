@@ -10,8 +10,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
@@ -143,4 +145,28 @@ func profileOf() handler.EventHandler {
 		}
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: m.Namespace, Name: m.Spec.ProfileRef.Name}}}
 	})
+}
+
+// specChanged passes what may change the spec: all but updates of one and the same object with the same generation. After
+// a watch was interrupted, an object that was replaced meanwhile comes as an update, with a generation that starts anew.
+func specChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetUID() != e.ObjectNew.GetUID() || e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration()
+	}}
+}
+
+// profileChanged passes what of a BootProfile a Machine's status speaks of: the spec, and whether its artifacts can be had.
+func profileChanged() predicate.Predicate {
+	return predicate.Or(specChanged(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*v1alpha1.BootProfile)
+		after, ok2 := e.ObjectNew.(*v1alpha1.BootProfile)
+		if !ok || !ok2 {
+			return false
+		}
+		was, is := currentCondition(before, v1alpha1.ConditionArtifactsReady), currentCondition(after, v1alpha1.ConditionArtifactsReady)
+		if was == nil || is == nil {
+			return was != is
+		}
+		return was.Status != is.Status || was.Reason != is.Reason
+	}})
 }

@@ -12,7 +12,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
 	"github.com/netboot-operator/netboot-operator/pkg/index"
@@ -50,7 +49,7 @@ func (r *MachineIndexer) setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("machine-indexer").
 		For(&v1alpha1.Machine{}).
-		Watches(&v1alpha1.BootProfile{}, machinesUsing(mgr.GetClient()), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.BootProfile{}, machinesUsing(mgr.GetClient()), builder.WithPredicates(specChanged())).
 		WithOptions(everyPod()).
 		Complete(r)
 }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -86,7 +87,7 @@ func (r *MachineReporter) setup(mgr ctrl.Manager) error {
 		Named("machine-reporter").
 		For(&v1alpha1.Machine{}).
 		Watches(&v1alpha1.Machine{}, machinesSharing(mgr.GetClient())).
-		Watches(&v1alpha1.BootProfile{}, machinesUsing(mgr.GetClient())).
+		Watches(&v1alpha1.BootProfile{}, machinesUsing(mgr.GetClient()), builder.WithPredicates(profileChanged())).
 		WatchesRawSource(source.Channel(r.leader.machines, &handler.EnqueueRequestForObject{})).
 		WithOptions(everyPod()).
 		Complete(r)

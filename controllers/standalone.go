@@ -144,7 +144,10 @@ func keepLastGood[T any](kind string, now, before map[index.Key]*T, files, oldFi
 		}
 		id := kind + " " + string(key)
 		file := oldFiles[id]
-		if slices.ContainsFunc(problems, func(p manifest.Problem) bool { return p.File == file || p.Object == id }) {
+		concerns := func(p manifest.Problem) bool { // the object, its file, or a folder that it is in
+			return p.Object == id || p.File == file || p.File == "." || strings.HasPrefix(file, p.File+"/")
+		}
+		if slices.ContainsFunc(problems, concerns) {
 			now[key] = object
 			files[id] = file
 		}

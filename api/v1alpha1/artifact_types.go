@@ -39,7 +39,8 @@ type Artifact struct {
 	SHA256 string `json:"sha256,omitempty"`
 
 	// insecureSkipVerify serves whatever the URL delivers, without a digest. Default false. A machine then boots
-	// what any host on the path chose to send.
+	// what any host on the path chose to send. From http and https it is fetched once by each pod, and again after that
+	// was restarted; a file is read anew each time.
 	//
 	// +optional
 	InsecureSkipVerify bool `json:"insecureSkipVerify,omitempty"`

@@ -73,7 +73,7 @@ type BootProfileSpec struct {
 	Configs []Config `json:"configs,omitempty"`
 
 	// files are served as they are, below the profile's own path /NAMESPACE/NAME/ and below /MAC/ of its machines;
-	// and at the top when no other profile has the same path.
+	// and at the top when neither --loaders-dir nor another profile has the same path.
 	//
 	// +optional
 	// +listType=map
@@ -182,7 +182,7 @@ type Loader struct {
 	UEFI FilePath `json:"uefi,omitempty"`
 
 	// files are loaders of the profile's own, by name: a signed shim and GRUB, say. Served below the profile's own path
-	// /NAMESPACE/NAME/, and at the top when no other profile has the same name.
+	// /NAMESPACE/NAME/, and at the top when neither --loaders-dir nor another profile has the same name.
 	//
 	// +optional
 	// +listType=map
@@ -254,10 +254,45 @@ type BootProfileStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
+	// artifacts tells of each artifact how far it is.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=field
+	// +kubebuilder:validation:MaxItems=512
+	Artifacts []ArtifactStatus `json:"artifacts,omitempty"`
+
 	// machines counts the Machines that use this profile.
 	//
 	// +optional
 	Machines *MachineCounts `json:"machines,omitempty"`
+}
+
+// ArtifactStatus tells how far an artifact of a profile is.
+type ArtifactStatus struct {
+	// field of the spec that names the artifact. Example: platforms[0].kernel
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Field string `json:"field"`
+
+	// sizeBytes is the size of the file, in bytes; 0 while it is not known.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	SizeBytes int64 `json:"sizeBytes,omitempty"`
+
+	// state that the artifact is in. Example: Cached
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	State string `json:"state,omitempty"`
+
+	// message says what is wrong; empty when nothing is.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
 }
 
 // MachineCounts counts the Machines of a BootProfile.
@@ -267,4 +302,22 @@ type MachineCounts struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Total int32 `json:"total"`
+
+	// armed is how many of them would boot it now.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Armed int32 `json:"armed,omitempty"`
+
+	// booted is how many of them have completed a boot of their present bootID.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Booted int32 `json:"booted,omitempty"`
+
+	// stuck is how many of them did not get through their last boot.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Stuck int32 `json:"stuck,omitempty"`
 }

@@ -214,6 +214,12 @@ type MachineStatus struct {
 	// +kubebuilder:validation:MaxLength=64
 	BootID string `json:"bootID,omitempty"`
 
+	// bootsSinceCompletion counts the boots of the present bootID that were not completed.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	BootsSinceCompletion int32 `json:"bootsSinceCompletion,omitempty"`
+
 	// lastBoot is the latest boot that the servers saw.
 	//
 	// +optional
@@ -246,4 +252,57 @@ type LastBoot struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	Stage string `json:"stage,omitempty"`
+
+	// firmware that the machine booted by. Example: UEFI
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Firmware string `json:"firmware,omitempty"`
+
+	// architecture that the requests told.
+	//
+	// +optional
+	Architecture Architecture `json:"architecture,omitempty"`
+
+	// loader that asked for the configuration. Example: GRUB
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Loader string `json:"loader,omitempty"`
+
+	// clientIP is the address that the requests came from.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=45
+	ClientIP string `json:"clientIP,omitempty"`
+
+	// macAddress of the interface that booted, in lower case with colons.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=17
+	MACAddress string `json:"macAddress,omitempty"`
+
+	// servedBy is the node whose pod answered last.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	ServedBy string `json:"servedBy,omitempty"`
+
+	// bytes that were sent to the machine.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Bytes int64 `json:"bytes,omitempty"`
+
+	// cause is the id of what is known to have stopped the boot; empty while it runs or is done.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Cause string `json:"cause,omitempty"`
+
+	// message says the cause, the evidence and what to do in a sentence.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
 }

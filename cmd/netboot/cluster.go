@@ -16,6 +16,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
@@ -40,22 +41,42 @@ func serveCluster(ctx context.Context, o *serveOptions, log logr.Logger, x *inde
 	if o.namespace != "" {
 		cacheOptions.DefaultNamespaces = map[string]cache.Config{o.namespace: {}}
 	}
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
+	options := ctrl.Options{
 		Scheme:                  scheme,
 		Logger:                  log,
 		Cache:                   cacheOptions,
 		Client:                  client.Options{FieldOwner: "netboot-operator", FieldValidation: "Strict"},
-		Metrics:                 metricsserver.Options{BindAddress: "0"}, // serveMetrics serves the registry
+		Metrics:                 metricsserver.Options{BindAddress: "0"},              // besideMetrics serves the registry
+		Controller:              ctrlconfig.Controller{SkipNameValidation: new(true)}, // setUp may have to be repeated
 		GracefulShutdownTimeout: new(o.shutdownGrace + 5*time.Second),
-	})
-	if err != nil {
-		return fmt.Errorf("connect to the API server: %w", err)
 	}
 	pod := &controllers.Pod{Index: x, Artifacts: store, Changed: events, Namespace: home, Serve: s.serve}
-	if err := pod.Setup(ctx, mgr); err != nil {
-		return err
+	return besideMetrics(ctx, o, log, s, nil, func(ctx context.Context) error {
+		mgr, err := setUp(ctx, config, options, pod)
+		for ; err != nil && ctx.Err() == nil; mgr, err = setUp(ctx, config, options, pod) {
+			log.Info("Waiting for the API server", "reason", err.Error())
+			select {
+			case <-time.After(retryAPIServer):
+			case <-ctx.Done():
+			}
+		}
+		if err != nil {
+			return nil // told to stop while it waited
+		}
+		return mgr.Start(ctx)
+	})
+}
+
+// retryAPIServer is how long to wait before the API server is asked again at the start.
+const retryAPIServer = 2 * time.Second
+
+// setUp connects to the API server. It fails while that is away, or does not know our kinds.
+func setUp(ctx context.Context, config *rest.Config, options ctrl.Options, pod *controllers.Pod) (ctrl.Manager, error) {
+	mgr, err := ctrl.NewManager(config, options)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the API server: %w", err)
 	}
-	return together(ctx, mgr.Start, func(ctx context.Context) error { return serveMetrics(ctx, o, log, s, nil) })
+	return mgr, pod.Setup(ctx, mgr)
 }
 
 // kubeConfig finds the API server, and the namespace that is this process's own.

@@ -86,7 +86,11 @@ func (c *cluster) grant(user string) {
 // serve starts netboot serve for the namespace.
 func (c *cluster) serve() *service {
 	c.t.Helper()
-	return start(c.t, "--kubeconfig="+c.operator, "--namespace="+c.namespace)
+	return start(c.t, c.flags()...)
+}
+
+func (c *cluster) flags() []string {
+	return []string{"--kubeconfig=" + c.operator, "--namespace=" + c.namespace}
 }
 
 // kubectl runs kubectl and returns what it printed.

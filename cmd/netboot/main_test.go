@@ -76,6 +76,8 @@ type service struct {
 	http string
 	api  string
 
+	serving chan [2]string // what its log tells: server and address
+
 	mu  sync.Mutex
 	log strings.Builder
 }
@@ -85,7 +87,15 @@ var reServing = regexp.MustCompile(`msg="Serving (TFTP|HTTP|metrics)" address=(\
 // start starts netboot serve on free ports and waits until it serves.
 func start(t *testing.T, args ...string) *service {
 	t.Helper()
-	s := &service{t: t}
+	s := launch(t, args...)
+	s.waitUntilItServes()
+	return s
+}
+
+// launch starts netboot serve on free ports.
+func launch(t *testing.T, args ...string) *service {
+	t.Helper()
+	s := &service{t: t, serving: make(chan [2]string, 8)}
 	s.cmd = command(t, append([]string{
 		"serve", "--tftp-bind-address=127.0.0.1:0", "--http-bind-address=127.0.0.1:0", "--metrics-bind-address=127.0.0.1:0",
 		"--data-dir=" + t.TempDir(), "--log-format=text", "--shutdown-grace=5s",
@@ -97,17 +107,16 @@ func start(t *testing.T, args ...string) *service {
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	serving := make(chan [2]string, 8)
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
-		defer close(serving)
+		defer close(s.serving)
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
 			s.mu.Lock()
 			fmt.Fprintln(&s.log, lines.Text())
 			s.mu.Unlock()
 			if m := reServing.FindStringSubmatch(lines.Text()); m != nil {
-				serving <- [2]string{m[1], m[2]}
+				s.serving <- [2]string{m[1], m[2]}
 			}
 		}
 	}()
@@ -121,19 +130,23 @@ func start(t *testing.T, args ...string) *service {
 			t.Logf("log of netboot serve:\n%s", s.logged())
 		}
 	})
+	return s
+}
+
+func (s *service) waitUntilItServes() {
+	s.t.Helper()
 	deadline := time.After(patience)
 	for s.tftp == "" || s.http == "" || s.api == "" {
 		select {
-		case found, open := <-serving:
+		case found, open := <-s.serving:
 			if !open {
-				t.Fatal("netboot serve ended before it served")
+				s.t.Fatal("netboot serve ended before it served")
 			}
 			*map[string]*string{"TFTP": &s.tftp, "HTTP": &s.http, "metrics": &s.api}[found[0]] = found[1]
 		case <-deadline:
-			t.Fatal("netboot serve does not serve")
+			s.t.Fatal("netboot serve does not serve")
 		}
 	}
-	return s
 }
 
 func (s *service) logged() string {

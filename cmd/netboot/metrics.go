@@ -15,6 +15,20 @@ import (
 	"github.com/netboot-operator/netboot-operator/controllers"
 )
 
+// besideMetrics does the work while serveMetrics answers, from before its beginning until after its end: a process that
+// waits, or that drains, must be able to tell.
+func besideMetrics(ctx context.Context, o *serveOptions, log logr.Logger, s *servers, objects *controllers.Standalone, work func(context.Context) error) error {
+	metrics, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	return together(ctx,
+		func(context.Context) error { return serveMetrics(metrics, o, log, s, objects) },
+		func(ctx context.Context) error {
+			defer stop()
+			return work(ctx)
+		},
+	)
+}
+
 // serveMetrics answers /metrics, /healthz, /readyz and, standalone, the objects with their status. It listens from the
 // start, unlike the servers: that a pod is not ready must be told.
 func serveMetrics(ctx context.Context, o *serveOptions, log logr.Logger, s *servers, objects *controllers.Standalone) error {

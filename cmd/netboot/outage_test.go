@@ -54,6 +54,10 @@ func newCable(t *testing.T, to string) *cable {
 }
 
 func (c *cable) carry(from net.Conn) {
+	if c.isCut() {
+		_ = from.Close() // the other end sees it
+		return
+	}
 	to, err := net.Dial("tcp", c.to) //nolint:noctx // both ends are closed by set
 	if err != nil {
 		_ = from.Close() // the other end sees it
@@ -94,24 +98,51 @@ func (c *cable) set(cut bool) {
 	}
 }
 
+// throughCable leads the operator's way to the API server through a cable.
+func (c *cluster) throughCable() *cable {
+	c.t.Helper()
+	host, err := url.Parse(server.Config(c.t).Host)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	way := newCable(c.t, host.Host)
+	config, err := clientcmd.LoadFromFile(c.operator)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	config.Clusters["test"].Server = "https://" + way.listener.Addr().String()
+	if err := clientcmd.WriteToFile(*config, c.operator); err != nil {
+		c.t.Fatal(err)
+	}
+	return way
+}
+
+// TestStartWaitsForTheAPIServer mends the way to the API server after netboot has tried it.
+func TestStartWaitsForTheAPIServer(t *testing.T) {
+	c := newCluster(t)
+	c.create(profileOf(c.namespace, "http://127.0.0.1:9/vmlinuz", digest("")), machineOf(c.namespace, "node-01", mac1))
+	way := c.throughCable()
+	way.set(true)
+	s := launch(t, c.flags()...)
+	eventually(t, func() string {
+		if strings.Contains(s.logged(), "Waiting for the API server") {
+			return ""
+		}
+		return "it does not say that it waits"
+	})
+	way.set(false)
+	s.waitUntilItServes()
+	if config, err := s.getTFTP(name1); err != nil || !strings.Contains(config, "quiet") {
+		t.Errorf("the machine gets %q, %v", config, err)
+	}
+}
+
 // TestServingOutlivesTheAPIServer cuts the way to the API server for longer than a lease lasts.
 func TestServingOutlivesTheAPIServer(t *testing.T) {
 	c := newCluster(t)
 	profile, machine := profileOf(c.namespace, "http://127.0.0.1:9/vmlinuz", digest("")), machineOf(c.namespace, "node-01", mac1)
 	c.create(profile, machine)
-	host, err := url.Parse(server.Config(t).Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	way := newCable(t, host.Host)
-	config, err := clientcmd.LoadFromFile(c.operator)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.Clusters["test"].Server = "https://" + way.listener.Addr().String()
-	if err := clientcmd.WriteToFile(*config, c.operator); err != nil {
-		t.Fatal(err)
-	}
+	way := c.throughCable()
 	s := c.serve()
 	c.condition(machine, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady)
 

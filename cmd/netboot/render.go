@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,8 +23,8 @@ import (
 
 // renderOptions are the flags of netboot render.
 type renderOptions struct {
-	manifests, mac, as, over, server string
-	tftpPort                         uint16
+	manifests, mac, as, over, arch, server string
+	tftpPort                               uint16
 }
 
 func newRender() *cobra.Command {
@@ -40,6 +42,7 @@ func newRender() *cobra.Command {
 	flags.StringVar(&o.mac, "mac", "", "`MAC` address of the interface that boots")
 	flags.StringVar(&o.as, "as", "", "`LOADER` that asks: pxelinux, grub or ipxe")
 	flags.StringVar(&o.over, "over", "", "`PROTOCOL` by which it asks, tftp or http (default: http for ipxe, else tftp)")
+	flags.StringVar(&o.arch, "arch", "", "`ARCHITECTURE` that the loader tells: amd64, arm64, arm or riscv64 (default: it tells none)")
 	flags.StringVar(&o.server, "server", "127.0.0.1:8080", "`HOST[:PORT]` of the HTTP server, for URLs; port 80 if there is none")
 	flags.Uint16Var(&o.tftpPort, "tftp-port", 69, "`PORT` of the TFTP server on the same host, for URLs")
 	return cmd
@@ -104,6 +107,9 @@ func (o *renderOptions) request() (*boot.Request, error) {
 	if over != "http" && over != "tftp" {
 		return nil, usagef("--over=%s: must be tftp or http", o.over)
 	}
+	if !slices.Contains([]string{"", "amd64", "arm64", "arm", "riscv64"}, o.arch) {
+		return nil, usagef("--arch=%s: must be amd64, arm64, arm or riscv64", o.arch)
+	}
 	request := &boot.Request{Over: render.Transport(strings.ToUpper(over))}
 	switch format {
 	case render.PXELINUX:
@@ -113,6 +119,7 @@ func (o *renderOptions) request() (*boot.Request, error) {
 	case render.IPXE:
 		request.Name = "MAC-" + mac.Hyphens() + ".ipxe"
 	}
+	request.Name = path.Join(o.arch, request.Name) // a folder tells it, as in GRUB's own request
 	return request, nil
 }
 

@@ -31,16 +31,17 @@ func serveStandalone(ctx context.Context, o *serveOptions, log logr.Logger, x *i
 		Log:       log,
 	}
 	filled := make(chan struct{})
-	return together(ctx,
-		func(ctx context.Context) error { return source.Run(ctx, func() { close(filled) }) },
-		func(ctx context.Context) error { return serveMetrics(ctx, o, log, s, source) },
-		func(ctx context.Context) error {
-			select {
-			case <-filled:
-				return s.serve(ctx)
-			case <-ctx.Done():
-				return nil
-			}
-		},
-	)
+	return besideMetrics(ctx, o, log, s, source, func(ctx context.Context) error {
+		return together(ctx,
+			func(ctx context.Context) error { return source.Run(ctx, func() { close(filled) }) },
+			func(ctx context.Context) error {
+				select {
+				case <-filled:
+					return s.serve(ctx)
+				case <-ctx.Done():
+					return nil
+				}
+			},
+		)
+	})
 }

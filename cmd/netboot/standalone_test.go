@@ -191,10 +191,11 @@ func TestStandaloneTellsStatus(t *testing.T) {
 	checkRefused(t, s, kernel, kernel, http.StatusBadGateway, "DigestMismatch")
 	eventually(t, func() string {
 		_, body := s.getHTTP(s.api, path+"/node-01")
-		if strings.Contains(body, v1alpha1.ReasonArtifactsNotReady) && strings.Contains(body, "file:///boot/vmlinuz") {
+		_, profile := s.getHTTP(s.api, "/apis/netboot.dev/v1alpha1/namespaces/default/bootprofiles/linux")
+		if strings.Contains(body, v1alpha1.ReasonArtifactsNotReady) && strings.Contains(profile, "file:///boot/vmlinuz") {
 			return ""
 		}
-		return body
+		return body + profile
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -71,6 +72,10 @@ func unanswered(ctx context.Context, req *http.Request, err error) error {
 	failed, ok := errors.AsType[*url.Error](err)
 	if !ok {
 		return err
+	}
+	if broken, ok := errors.AsType[*net.OpError](err); ok {
+		// Without our own address: its port is another each time, and the text stands in a condition.
+		failed.Err = &net.OpError{Op: broken.Op, Net: broken.Net, Addr: broken.Addr, Err: broken.Err}
 	}
 	if reached, parseErr := url.Parse(failed.URL); parseErr == nil && reached.IsAbs() {
 		return fmt.Errorf("%s%w", redirected(req.URL, reached), failed.Err)

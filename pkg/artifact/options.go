@@ -45,7 +45,8 @@ type Options struct {
 }
 
 // An Observer is told once of each fetch how it ended, before any request that waits for it is answered. Its methods are
-// called from many goroutines at once, without a lock held, and must not block. Requests that are answered from the
+// called from many goroutines at once, without a lock held, and must not block. The first
+// request that is answered from what an earlier process left is told of like a fetch. Others that are answered from the
 // cache, or with the error of an earlier fetch, are not told of.
 type Observer interface {
 	// ArtifactFetched says that a can be opened from now on. A file URL without a digest is told of when it is first

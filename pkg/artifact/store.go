@@ -53,6 +53,7 @@ type entry struct {
 // A job is one fetch of an artifact.
 type job struct {
 	urls  []string
+	news  bool          // that the file can be opened is news, even if it turns out to be on disk
 	done  chan struct{} // closed when the job has ended; the fields below don't change afterwards
 	err   error
 	ended time.Time
@@ -280,7 +281,7 @@ func (s *Store) join(id index.ID, a *index.Artifact) (*job, error) {
 	if f := e.failure; f != nil && slices.Equal(f.urls, a.URLs) && time.Since(f.ended) < s.options.RetryAfter {
 		return f, nil
 	}
-	j := &job{urls: a.URLs, done: make(chan struct{})}
+	j := &job{urls: a.URLs, news: e.trusted == (stamp{}) || e.failure != nil, done: make(chan struct{})}
 	e.job = j
 	s.jobs.Go(func() { s.run(j, id, a) })
 	return j, nil
@@ -290,7 +291,7 @@ func (s *Store) join(id index.ID, a *index.Artifact) (*job, error) {
 func (s *Store) run(j *job, id index.ID, a *index.Artifact) {
 	defer close(j.done)
 	start := time.Now()
-	size, err := s.bring(id, a)
+	size, fetched, err := s.bring(id, a)
 	j.err, j.ended = err, time.Now()
 
 	s.mu.Lock()
@@ -305,25 +306,26 @@ func (s *Store) run(j *job, id index.ID, a *index.Artifact) {
 	case s.ctx.Err() != nil: // nobody is left who would want to know
 	case err != nil:
 		s.options.Observer.ArtifactFailed(a, err)
-	case size >= 0:
+	case fetched || j.news:
 		s.options.Observer.ArtifactFetched(a, size, j.ended.Sub(start))
 	}
 }
 
-// bring sees to it that a is on disk and trusted. It returns the bytes that were fetched, -1 if none had to be.
-func (s *Store) bring(id index.ID, a *index.Artifact) (int64, error) {
+// bring sees to it that a is on disk and trusted. It returns its size, and whether it had to be fetched.
+func (s *Store) bring(id index.ID, a *index.Artifact) (size int64, fetched bool, err error) {
 	f, err := s.openChecked(id)
 	if err == nil {
-		return -1, f.Close()
+		return f.Size(), false, f.Close()
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return 0, storageFailed("read", err).at(a, a.URLs[0])
+		return 0, false, storageFailed("read", err).at(a, a.URLs[0])
 	}
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
 	case <-s.ctx.Done():
-		return 0, errClosed
+		return 0, false, errClosed
 	}
-	return s.fetch(id, a)
+	size, err = s.fetch(id, a)
+	return size, true, err
 }

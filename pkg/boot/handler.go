@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/go-logr/logr"
@@ -66,7 +67,7 @@ func (h *Handler) Open(ctx context.Context, r *Request) (*File, error) {
 	case askBootstrap:
 		return h.bootstrap(r, a)
 	case askArtifact:
-		return h.artifact(ctx, a.digest)
+		return h.artifact(ctx, r, a.digest)
 	case askText:
 		return h.text(r, a)
 	case askMachineFile:
@@ -133,6 +134,9 @@ func (h *Handler) text(r *Request, a ask) (*File, error) {
 	if r.Over != render.HTTP || m == nil {
 		return nil, &Refusal{Reason: "no such name"}
 	}
+	if m.Action != index.Netboot {
+		return nil, &Refusal{Reason: fmt.Sprintf("Machine %s does not boot its profile now", m.Key)}
+	}
 	for i := range m.Configs {
 		if m.Configs[i].Name == a.file && m.Configs[i].Unavailable != "" {
 			h.log.Info("Config can't be had", "Machine", m.Key, "config", a.file, "reason", m.Configs[i].Unavailable)
@@ -152,10 +156,24 @@ func (h *Handler) text(r *Request, a ask) (*File, error) {
 	return file, nil
 }
 
-// artifact opens a file by its id: what a profile names, or what one named until lately and a running boot still needs.
-func (h *Handler) artifact(ctx context.Context, id index.ID) (*File, error) {
-	if a, _ := h.index.Artifact(id); a != nil {
-		return h.open(ctx, a, a.FileName())
+// artifact opens a file by its id: what profiles name, or what one named until lately and a running boot still needs. A
+// profile whose URLs are dead must not take the file away from another that knows better ones.
+func (h *Handler) artifact(ctx context.Context, r *Request, id index.ID) (*File, error) {
+	artifacts, _ := h.index.Artifacts(id)
+	// A machine's entry may be newer than those of the profiles.
+	if m := h.index.Machine(h.hints.recall(r.Client)); len(artifacts) == 0 && m != nil && m.Profile != nil {
+		artifacts = slices.DeleteFunc(m.Profile.Artifacts(), func(a *index.Artifact) bool { return a.ID() != id })
+	}
+	var refused error
+	for _, a := range artifacts {
+		file, err := h.open(ctx, a, a.FileName())
+		if err == nil || ctx.Err() != nil {
+			return file, err
+		}
+		refused = err
+	}
+	if refused != nil {
+		return nil, refused
 	}
 	f, err := h.artifacts.OpenCached(id)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -189,19 +207,24 @@ func (h *Handler) machineFile(ctx context.Context, a ask) (*File, error) {
 	return file, err
 }
 
-// file opens a file below a profile's own path, a file that only one profile has, or a loader from the folder.
+// file opens a file below a profile's own path, a loader from the folder, or a file that only one profile has. The folder
+// is the operator's and beats the profiles: who may write one in some namespace must not change what all machines boot.
 func (h *Handler) file(ctx context.Context, a ask) (*File, error) {
 	if parts := strings.SplitN(a.file, "/", 3); len(parts) == 3 {
 		if p := h.index.Profile(index.Key(parts[0] + "/" + parts[1])); p != nil {
 			return h.profileFile(ctx, p, parts[2], a.arch)
 		}
 	}
+	file, err := h.loader(a.file, a.arch)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return file, err
+	}
 	for end, more := a.file, true; more; _, end, more = strings.Cut(end, "/") {
 		if found := h.index.FileByPath(end); found != nil {
 			return h.open(ctx, found, end)
 		}
 	}
-	return h.loader(a.file, a.arch)
+	return nil, err
 }
 
 // profileFile opens a file of a profile, or a loader from the folder: a shim below a profile's path asks for its GRUB
@@ -262,7 +285,7 @@ func noFile(name string) *Refusal {
 // open opens an artifact, fetching it if need be. name is what it is called where it was asked for.
 func (h *Handler) open(ctx context.Context, a *index.Artifact, name string) (*File, error) {
 	f, err := h.artifacts.Open(ctx, a)
-	if fault, ok := errors.AsType[*artifact.Error](err); ok {
+	if fault, ok := errors.AsType[*artifact.Error](err); ok && fault.Reason != artifact.ReasonStorageFailed { // that is ours
 		h.log.Info("Artifact can't be had", "artifact", a.Field, "reason", fault.Error())
 		return nil, &Refusal{Reason: fmt.Sprintf("%s can't be served: %s", a.Field, fault.Reason), Unavailable: true}
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/netboot-operator/netboot-operator/pkg/index"
 	"github.com/netboot-operator/netboot-operator/pkg/render"
 )
 
@@ -20,37 +21,43 @@ import (
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
 	response := &countingWriter{ResponseWriter: w}
-	reason := h.serveHTTP(response, r)
+	machine, reason := h.serveHTTP(response, r)
 	values := []any{
 		"client", r.RemoteAddr, "file", r.URL.Path, "over", render.HTTP, "status", response.status,
 		"bytes", response.bytes, "took", time.Since(started),
 	}
-	if reason != "" {
-		h.log.Info("Refused", append(values, "reason", reason)...)
-		return
+	if machine != "" {
+		values = append(values, "Machine", machine)
 	}
-	h.log.Info("Served", values...)
+	switch {
+	case reason != "":
+		h.log.Info("Refused", append(values, "reason", reason)...)
+	case response.failed != nil:
+		h.log.Info("Not served to the end", append(values, "reason", response.failed.Error())...)
+	default:
+		h.log.Info("Served", values...)
+	}
 }
 
-// serveHTTP answers, and returns the reason if it refused.
-func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) (reason string) {
+// serveHTTP answers, and returns for whom, as far as it is known, and the reason if it refused.
+func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) (machine index.Key, reason string) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
-		return refuse(w, http.StatusMethodNotAllowed, "only GET and HEAD are answered here")
+		return "", refuse(w, http.StatusMethodNotAllowed, "only GET and HEAD are answered here")
 	}
 	file, err := h.Open(r.Context(), h.httpRequest(r))
 	if refusal, ok := errors.AsType[*Refusal](err); ok {
 		if refusal.Unavailable {
-			return refuse(w, http.StatusBadGateway, refusal.Reason)
+			return "", refuse(w, http.StatusBadGateway, refusal.Reason)
 		}
-		return refuse(w, http.StatusNotFound, refusal.Reason)
+		return "", refuse(w, http.StatusNotFound, refusal.Reason)
 	}
 	if err != nil && r.Context().Err() != nil {
-		return "the client is gone" // it did not wait for a download, say; nobody is there to answer
+		return "", "the client is gone" // it did not wait for a download, say; nobody is there to answer
 	}
 	if err != nil {
 		h.log.Error(err, "Request can't be answered", "client", r.RemoteAddr, "file", r.URL.Path)
-		return refuse(w, http.StatusInternalServerError, "internal error")
+		return "", refuse(w, http.StatusInternalServerError, "internal error")
 	}
 	defer func() { _ = file.Close() }() // it was only read
 
@@ -63,7 +70,7 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) (reason stri
 	}
 	// Range, HEAD, conditions and Content-Length are net/http's; so is sendfile, for which it must see the *os.File.
 	http.ServeContent(w, r, "", file.ModTime, file.Content)
-	return ""
+	return file.Machine, ""
 }
 
 func (h *Handler) httpRequest(r *http.Request) *Request {
@@ -91,6 +98,7 @@ type countingWriter struct {
 	http.ResponseWriter
 	status int
 	bytes  int64
+	failed error // the last one: the client's connection, or the file
 }
 
 // WriteHeader notes the status.
@@ -103,6 +111,9 @@ func (w *countingWriter) WriteHeader(status int) {
 func (w *countingWriter) Write(b []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(b)
 	w.bytes += int64(n)
+	if err != nil {
+		w.failed = err
+	}
 	return n, err
 }
 
@@ -110,6 +121,9 @@ func (w *countingWriter) Write(b []byte) (int, error) {
 func (w *countingWriter) ReadFrom(r io.Reader) (int64, error) {
 	n, err := io.Copy(w.ResponseWriter, r)
 	w.bytes += n
+	if err != nil {
+		w.failed = err
+	}
 	return n, err
 }
 

@@ -143,7 +143,7 @@ func TestHTTPAnswers(t *testing.T) {
 		},
 		"iPXE of an architecture that the profile does not have": {
 			target: "/ipxe?mac=52-54-00-aa-bb-07&arch=arm64", wantStatus: 404,
-			wantBody: "Machine lab/n7: the ipxe configuration does not render; see its condition Rendered\n",
+			wantBody: "machine lab/n7: ipxe: profile lab/debian has no platform for architecture arm64; it has amd64\n",
 		},
 		"iPXE by an unknown serial number": {
 			target:     "/ipxe?serial=%22%3Cscript%3E",

@@ -40,7 +40,7 @@ const (
 // The shapes of the last parts of a name. What stands before them is the loader's idea of a prefix: signed GRUBs have
 // one compiled in, PXELINUX takes the folder of the NBP, so names are matched by their end.
 var (
-	reArtifact  = regexp.MustCompile(`(?:^|/)artifacts/((?:sha256|unverified)/[0-9a-f]{64})(?:/[^/]*)?$`)
+	reArtifact  = regexp.MustCompile(`(?:^|/)artifacts/((?:sha256|unverified)/[0-9a-fA-F]{64})(?:/[^/]*)?$`)
 	rePXELINUX  = regexp.MustCompile(`(?:^|/)pxelinux\.cfg/([^/]+)$`)
 	reGRUB      = regexp.MustCompile(`(?:^|/)grub\.cfg(?:-([^/]+))?$`)
 	reCobbler   = regexp.MustCompile(`(?:^|/)grub/system/([^/]+)$`)
@@ -67,7 +67,7 @@ func parse(raw string, query url.Values) ask {
 		return ask{kind: askConfig, format: render.IPXE, id: identityOfQuery(query), arch: archOfIPXE(query.Get("arch"))}
 	}
 	if m := reArtifact.FindStringSubmatch(name); m != nil {
-		return ask{kind: askArtifact, digest: index.ID(m[1])}
+		return ask{kind: askArtifact, digest: index.ID(strings.ToLower(m[1]))}
 	}
 	if m := reText.FindStringSubmatch(name); m != nil {
 		return ask{kind: askText, object: index.Key(m[1] + "/" + m[2]), file: m[3]}
@@ -93,7 +93,7 @@ func parse(raw string, query url.Values) ask {
 	// Raspberry Pi (TFTP_PREFIX=2) and ONIE ask below the interface's MAC address, ESXi below 01-MAC.
 	if dir, rest, found := strings.Cut(name, "/"); found {
 		if mac, err := index.ParseMAC(strings.TrimPrefix(dir, "01-")); err == nil {
-			return ask{kind: askMachineFile, id: index.Identity{MAC: mac}, file: rest}
+			return ask{kind: askMachineFile, id: index.Identity{MAC: mac}, file: rest, arch: arch}
 		}
 	}
 	return ask{kind: askFile, file: name, arch: arch}

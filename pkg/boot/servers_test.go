@@ -245,11 +245,11 @@ func TestFilesOfSeveralProfiles(t *testing.T) {
 		want     verdict
 		wantText string
 	}{
-		"below one profile":                        {"/lab/debian/boot.img", served, "debian's image"},
-		"below the other":                          {"/rack/other/boot.img", served, "other's image"},
-		"at the top, ambiguous":                    {"boot.img", notFound, `no loader or file is called "boot.img"`},
-		"at the top, unambiguous":                  {"only-other.bin", served, "only other's"},
-		"at the top, before the folder of loaders": {"grubx64.efi", served, "other's GRUB"},
+		"below one profile":                       {"/lab/debian/boot.img", served, "debian's image"},
+		"below the other":                         {"/rack/other/boot.img", served, "other's image"},
+		"at the top, ambiguous":                   {"boot.img", notFound, `no loader or file is called "boot.img"`},
+		"at the top, unambiguous":                 {"only-other.bin", served, "only other's"},
+		"at the top, the folder of loaders first": {"grubx64.efi", served, "grubnetx64.efi.signed"},
 		"another's, below a profile that has none": {
 			"/lab/debian/only-other.bin", notFound, `BootProfile lab/debian has no file "only-other.bin"`,
 		},
@@ -401,6 +401,30 @@ func TestTextsForTheInstaller(t *testing.T) {
 			}
 			if got, text := s.askTFTP(t, "", tc.ask); got != notFound || text != "no such name" {
 				t.Errorf("over TFTP: %s %q, want %s", got, text, notFound)
+			}
+		})
+	}
+}
+
+// Two profiles name the same content, and one of them does not know where it is: that must not be the other's trouble.
+func TestDeadURLOfAnotherProfile(t *testing.T) {
+	for name, order := range map[string][]index.Key{
+		"the dead one first": {"tenant/dead", "rack/alive"},
+		"the dead one last":  {"rack/alive", "tenant/dead"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newLab(t)
+			alive := s.upstream.has("/alive", "the same content")
+			dead := alive
+			dead.URLs = []string{strings.Replace(alive.URLs[0], "/alive", "/nowhere", 1)}
+			for _, key := range order {
+				a := map[index.Key]index.Artifact{"tenant/dead": dead, "rack/alive": alive}[key]
+				s.index.PutProfile(&index.Profile{Key: key, Platforms: []index.Platform{{Architecture: "amd64", Kernel: &a}}})
+			}
+			for _, v := range s.visitors("") {
+				if got, text := v.ask(t, alive.Path()); got != served || text != "the same content" {
+					t.Errorf("over %s: %s %q", v.over, got, text)
+				}
 			}
 		})
 	}

@@ -47,7 +47,7 @@ func (f tftpFile) Size() int64 { return f.size }
 // logged when they were made.
 func (h *Handler) Transferred(r tftp.Record) {
 	switch r.Outcome {
-	case tftp.OutcomeNotFound, tftp.OutcomeRefused:
+	case tftp.OutcomeNotFound, tftp.OutcomeRefused, tftp.OutcomeFailed: // logged when they were answered
 		return
 	}
 	values := []any{
@@ -57,5 +57,10 @@ func (h *Handler) Transferred(r tftp.Record) {
 	if r.Err != nil {
 		values = append(values, "reason", r.Err.Error())
 	}
-	h.log.Info("Served", values...)
+	switch r.Outcome {
+	case tftp.OutcomeComplete, tftp.OutcomeLastACKLost, tftp.OutcomeProbe:
+		h.log.Info("Served", values...)
+	default:
+		h.log.Info("Not served to the end", values...)
+	}
 }

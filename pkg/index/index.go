@@ -222,21 +222,21 @@ func (x *Index) Profile(key Key) *Profile {
 	return x.profiles[key]
 }
 
-// Artifact returns the artifact with the given id, and the keys of all profiles that name it, sorted. It returns nil
-// when no profile does.
-func (x *Index) Artifact(id ID) (*Artifact, []Key) {
+// Artifacts returns what profiles say about the artifact with the given id, each set of URLs once, and the keys of these
+// profiles, sorted. Both are empty when no profile names it.
+func (x *Index) Artifacts(id ID) ([]*Artifact, []Key) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	holdings := x.artifacts[id]
-	if len(holdings) == 0 {
-		return nil, nil
-	}
-	keys := make([]Key, 0, len(holdings))
-	for _, h := range holdings {
+	var artifacts []*Artifact
+	var keys []Key
+	for _, h := range x.artifacts[id] {
 		keys = append(keys, h.profile.Key)
+		if !slices.ContainsFunc(artifacts, func(a *Artifact) bool { return slices.Equal(a.URLs, h.artifact.URLs) }) {
+			artifacts = append(artifacts, h.artifact)
+		}
 	}
 	slices.Sort(keys)
-	return holdings[0].artifact, slices.Compact(keys)
+	return artifacts, slices.Compact(keys)
 }
 
 // FileByPath returns the artifact that is served at path at the top of the tree: the file of that path of the only

@@ -221,7 +221,7 @@ func TestArtifactsOfProfiles(t *testing.T) {
 	second := profile("a-second", "same-initrd", "2", "same-again", "2")
 
 	type answer struct {
-		URL  string // of the artifact; empty: none
+		URLs string // of the artifacts; empty: none
 		Keys []index.Key
 	}
 	for name, tc := range map[string]struct {
@@ -232,7 +232,7 @@ func TestArtifactsOfProfiles(t *testing.T) {
 			change: func(*index.Index) {},
 			want: map[string]answer{
 				"1": {"http://mirror/linux", []index.Key{"lab/full"}},
-				"2": {"http://mirror/initrd", []index.Key{"lab/a-second", "lab/full"}},
+				"2": {"http://mirror/initrd http://mirror/same-initrd http://mirror/same-again", []index.Key{"lab/a-second", "lab/full"}},
 				"3": {"http://mirror/firmware", []index.Key{"lab/full"}},
 				"4": {"http://mirror/uki.efi", []index.Key{"lab/full"}},
 				"5": {"http://mirror/dtb", []index.Key{"lab/full"}},
@@ -244,7 +244,7 @@ func TestArtifactsOfProfiles(t *testing.T) {
 			change: func(x *index.Index) { x.PutProfile(profile("full", "new", "7")) },
 			want: map[string]answer{
 				"1": {}, "3": {}, "4": {}, "5": {}, "6": {},
-				"2": {"http://mirror/same-initrd", []index.Key{"lab/a-second"}},
+				"2": {"http://mirror/same-initrd http://mirror/same-again", []index.Key{"lab/a-second"}},
 				"7": {"http://mirror/new", []index.Key{"lab/full"}},
 			},
 		},
@@ -267,14 +267,15 @@ func TestArtifactsOfProfiles(t *testing.T) {
 			tc.change(x)
 			got := map[string]answer{}
 			for digit := range tc.want {
-				a, keys := x.Artifact(id(digit))
-				got[digit] = answer{Keys: keys}
-				if a != nil {
-					got[digit] = answer{a.URLs[0], keys}
+				artifacts, keys := x.Artifacts(id(digit))
+				var urls []string
+				for _, a := range artifacts {
+					urls = append(urls, a.URLs...)
 				}
+				got[digit] = answer{strings.Join(urls, " "), keys}
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Errorf("Artifact() (-want +got):\n%s", diff)
+				t.Errorf("Artifacts() (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -374,7 +375,7 @@ func TestReadersDuringPuts(t *testing.T) {
 					return
 				}
 				x.FileByPath("a")
-				x.Artifact(id("1"))
+				x.Artifacts(id("1"))
 			}
 		})
 	}

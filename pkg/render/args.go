@@ -41,8 +41,9 @@ func key(arg string) string {
 	return before
 }
 
-// KernelArgs returns the machine's kernel arguments: templates executed, empty results left out, BOOTIF added unless an
-// argument has that key: at the end, or before "--" or "---", behind which it would not be the kernel's. Each is one argument to the kernel: valid UTF-8 without control characters, whitespace
+// KernelArgs returns the machine's kernel arguments: templates executed, empty results left out, BOOTIF added if it is
+// known which interface boots, and unless an argument has that key: at the end, or before "--" or "---", behind which it
+// would not be the kernel's. Each is one argument to the kernel: valid UTF-8 without control characters, whitespace
 // only between double quotes, which the kernel removes.
 func KernelArgs(m *index.Machine, r Request) ([]string, error) {
 	if err := r.check(); err != nil {

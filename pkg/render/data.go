@@ -16,7 +16,7 @@ import (
 type data struct {
 	Machine struct {
 		Name, Namespace, Hostname string
-		MAC                       string // of the interface that boots
+		MAC                       string // of the interface that boots; the first if the request does not tell
 		MACs                      []string
 		SystemUUID, SerialNumber  string // empty: none
 		Architecture              string // empty: not known
@@ -27,12 +27,12 @@ type data struct {
 
 	m   *index.Machine
 	r   Request
-	mac index.MAC
+	mac index.MAC // of the interface that boots; zero: one of several
 }
 
 func newData(m *index.Machine, r Request) *data {
 	d := &data{m: m, r: r, mac: r.MAC, BootID: m.BootID}
-	if d.mac.IsZero() && len(m.MACs) > 0 {
+	if len(m.MACs) == 1 && d.mac.IsZero() {
 		d.mac = m.MACs[0]
 	}
 	arch := cmp.Or(m.Architecture, r.Architecture)
@@ -44,7 +44,9 @@ func newData(m *index.Machine, r Request) *data {
 	}
 	t := &d.Machine
 	t.Name, t.Namespace, t.Hostname = m.Name, m.Namespace, m.Hostname
-	t.MAC = d.mac.String()
+	if t.MAC = d.mac.String(); d.mac.IsZero() && len(m.MACs) > 0 {
+		t.MAC = m.MACs[0].String()
+	}
 	for _, mac := range m.MACs {
 		t.MACs = append(t.MACs, mac.String())
 	}

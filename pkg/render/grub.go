@@ -148,5 +148,8 @@ exit
 // bootstrap reads the file of the interface that booted: Debian's signed GRUB asks for nothing but $prefix/grub.cfg. The
 // folder tells the architecture, which a profile for several needs to know.
 func (s grub) bootstrap(Request) string {
-	return `configfile "$prefix/$grub_cpu/grub.cfg-$net_default_mac"` + "\n" + s.local(index.LocalExit)
+	return `configfile "$prefix/$grub_cpu/grub.cfg-$net_default_mac"
+echo "No configuration for $net_default_mac, or it was refused: see the error above. Booting the disk."
+sleep 5
+` + s.local(index.LocalExit)
 }

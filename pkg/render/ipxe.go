@@ -82,15 +82,23 @@ sanboot --no-describe --drive 0x80 || exit
 	return "exit\n"
 }
 
+// refused ends a bootstrap: the script that was chained to ends otherwise, and does not come back here.
+const refused = `exit
+:refused
+echo No configuration for ${netX/mac}, or it was refused: see the error above. Booting the disk.
+sleep 5
+exit
+`
+
 // bootstrap chains to the script of whoever asks, over HTTP by all that iPXE knows about itself, over TFTP by a name with
 // its address. netX is the interface that was used last.
 func (s ipxe) bootstrap(r Request) string {
 	switch {
 	case r.ServerURL != "":
 		return "chain --autofree " + r.ServerURL + "/ipxe?mac=${netX/mac:hexhyp}&uuid=${uuid}&serial=${serial:uristring}" +
-			"&asset=${asset:uristring}&arch=${buildarch}&platform=${platform} || exit\n"
+			"&asset=${asset:uristring}&arch=${buildarch}&platform=${platform} || goto refused\n" + refused
 	case r.TFTPServer != "":
-		return "chain --autofree tftp://" + r.TFTPServer + "/MAC-${netX/mac:hexhyp}.ipxe || exit\n"
+		return "chain --autofree tftp://" + r.TFTPServer + "/MAC-${netX/mac:hexhyp}.ipxe || goto refused\n" + refused
 	}
 	return s.local(index.LocalExit)
 }

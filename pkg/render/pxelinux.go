@@ -69,6 +69,9 @@ func (pxelinux) netboot(b boot) (string, error) {
 	if b.KernelArgs != "" {
 		lines = append(lines, "  APPEND "+b.KernelArgs)
 	}
+	if b.interfaceUnknown {
+		lines = append(lines, "  IPAPPEND 2") // it asked by UUID, before it asks by MAC address: it adds BOOTIF itself
+	}
 	return strings.Join(lines, "\n") + "\n", nil
 }
 

@@ -108,7 +108,8 @@ type boot struct {
 	DeviceTree string   // payload name; empty: none
 	KernelArgs string   // in the format's syntax, separated by spaces
 
-	architecture index.Arch
+	architecture     index.Arch
+	interfaceUnknown bool // the machine has several, and the request does not tell which boots
 }
 
 func (f Format) syntax() (syntax, error) {
@@ -176,7 +177,7 @@ func netboot(s syntax, m *index.Machine, r Request) (string, error) {
 		return "", err
 	}
 	d := newData(m, r)
-	b := boot{architecture: platform.Architecture}
+	b := boot{architecture: platform.Architecture, interfaceUnknown: d.mac.IsZero()}
 	if b.KernelArgs, err = words(s, d, platform); err != nil {
 		return "", err
 	}
@@ -215,8 +216,8 @@ func platformOf(m *index.Machine, r Request) (*index.Platform, error) {
 	for _, platform := range m.Profile.Platforms {
 		has = append(has, string(platform.Architecture))
 	}
-	return nil, fmt.Errorf("profile %s has no platform for architecture %s; it has %s", m.Profile.Key, arch,
-		strings.Join(has, ", "))
+	return nil, unsupported(fmt.Sprintf("profile %s has no platform for architecture %s; it has %s", m.Profile.Key, arch,
+		strings.Join(has, ", ")))
 }
 
 // words returns the machine's kernel arguments in the format's syntax.
@@ -289,8 +290,8 @@ func unsupported(text string) error { return &classified{text, errors.ErrUnsuppo
 
 // errHTTPOff and errTFTPOff say why a URL can't be given.
 func errHTTPOff() error {
-	return errors.New("HTTP is off: set --http-bind-address, or don't ask for it")
+	return unsupported("HTTP is off: set --http-bind-address, or don't ask for it")
 }
 func errTFTPOff() error {
-	return errors.New("TFTP is off: set --tftp-bind-address, or don't ask for it")
+	return unsupported("TFTP is off: set --tftp-bind-address, or don't ask for it")
 }

@@ -64,7 +64,10 @@ func machine(edits ...func(m *index.Machine)) *index.Machine {
 
 // request returns what a client of both servers sends, changed by edits.
 func request(edits ...func(r *render.Request)) render.Request {
-	r := render.Request{ServerURL: "http://192.0.2.1:8080", TFTPServer: "192.0.2.1", Over: render.TFTP}
+	r := render.Request{
+		ServerURL: "http://192.0.2.1:8080", TFTPServer: "192.0.2.1", Over: render.TFTP,
+		MAC: index.MAC{0x52, 0x54, 0, 0xaa, 0xbb, 1},
+	}
 	for _, edit := range edits {
 		edit(&r)
 	}
@@ -100,8 +103,9 @@ func TestRenderGolden(t *testing.T) {
 			machine(payload(index.PayloadHTTP), func(m *index.Machine) { m.KernelArgs = nil }),
 			request(func(r *render.Request) { r.ServerURL = "" }),
 		},
-		"second-interface": {machine(), request(func(r *render.Request) { r.MAC = index.MAC{0x52, 0x54, 0, 0xaa, 0xbb, 2} })},
-		"own-bootif":       {machine(func(m *index.Machine) { m.KernelArgs = []string{"BOOTIF=eth0", "quiet"} }), request()},
+		"second-interface":      {machine(), request(func(r *render.Request) { r.MAC = index.MAC{0x52, 0x54, 0, 0xaa, 0xbb, 2} })},
+		"one-of-two-interfaces": {machine(), request(func(r *render.Request) { r.MAC = index.MAC{} })},
+		"own-bootif":            {machine(func(m *index.Machine) { m.KernelArgs = []string{"BOOTIF=eth0", "quiet"} }), request()},
 		"device-tree": {machine(func(m *index.Machine) {
 			m.Profile.Platforms[1].DeviceTree = new(artifact("http://mirror.example.com/board.dtb", "5"))
 		}), request(func(r *render.Request) { r.Architecture = "arm64" })},
