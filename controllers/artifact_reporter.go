@@ -62,15 +62,15 @@ func reportArtifacts(profile *v1alpha1.BootProfile, states ArtifactStates) {
 		return
 	}
 	found := artifactsReady(compiled, states)
-	if found.Status == metav1.ConditionUnknown && currentCondition(profile, v1alpha1.ConditionArtifactsReady) != nil {
+	if found.Status == metav1.ConditionUnknown && artifactsCondition(profile) != nil {
 		return
 	}
 	set(&profile.Status.Conditions, v1alpha1.ConditionArtifactsReady, profile.Generation, found)
 }
 
-// currentCondition returns a profile's condition if it speaks of today's spec, else nil.
-func currentCondition(profile *v1alpha1.BootProfile, conditionType string) *metav1.Condition {
-	c := meta.FindStatusCondition(profile.Status.Conditions, conditionType)
+// artifactsCondition returns the condition ArtifactsReady of a profile if it speaks of today's spec, else nil.
+func artifactsCondition(profile *v1alpha1.BootProfile) *metav1.Condition {
+	c := meta.FindStatusCondition(profile.Status.Conditions, v1alpha1.ConditionArtifactsReady)
 	if c == nil || c.ObservedGeneration != profile.Generation {
 		return nil
 	}

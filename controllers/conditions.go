@@ -95,7 +95,7 @@ func readyMessage(action index.Action) string {
 func setProfileConditions(p *v1alpha1.BootProfile, accepted finding) {
 	conditions, generation := &p.Status.Conditions, p.Generation
 	set(conditions, v1alpha1.ConditionAccepted, generation, accepted)
-	artifacts := currentCondition(p, v1alpha1.ConditionArtifactsReady)
+	artifacts := artifactsCondition(p)
 	switch {
 	case !accepted.ok():
 		setSummary(conditions, generation, accepted, true)

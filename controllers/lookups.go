@@ -163,7 +163,7 @@ func profileChanged() predicate.Predicate {
 		if !ok || !ok2 {
 			return false
 		}
-		was, is := currentCondition(before, v1alpha1.ConditionArtifactsReady), currentCondition(after, v1alpha1.ConditionArtifactsReady)
+		was, is := artifactsCondition(before), artifactsCondition(after)
 		if was == nil || is == nil {
 			return was != is
 		}

@@ -65,7 +65,7 @@ func reportMachine(m *v1alpha1.Machine, profile *v1alpha1.BootProfile, rivals []
 	var artifacts *metav1.Condition
 	m.Status.Profile = nil
 	if profile != nil {
-		artifacts = currentCondition(profile, v1alpha1.ConditionArtifactsReady)
+		artifacts = artifactsCondition(profile)
 		m.Status.Profile = &v1alpha1.ObservedProfile{Name: profile.Name, Generation: profile.Generation}
 	}
 	m.Status.ObservedGeneration = m.Generation
