@@ -33,6 +33,10 @@ test: ## all tests but those with firmware, with the race detector; builds an AP
 e2e: bin/netboot ## boot real firmware in QEMU from a real API server; needs root
 	hack/e2e.sh
 
+.PHONY: latency
+latency: ## print the time from an edit by kubectl to what TFTP serves, median and worst of 50
+	go test -count 1 -run TestApplyToServed -v ./cmd/netboot
+
 .PHONY: bench
 bench: ## benchmarks
 	go test -run '^$$' -bench . -benchmem ./pkg/...

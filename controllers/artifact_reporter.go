@@ -51,7 +51,7 @@ func (r *ArtifactReporter) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 	if equality.Semantic.DeepEqual(before.Status, profile.Status) {
 		return ctrl.Result{}, nil
 	}
-	return ctrl.Result{}, patchStatus(ctx, r.Client, profile, before)
+	return patchStatus(ctx, r.Client, profile, before)
 }
 
 // reportArtifacts writes the condition ArtifactsReady of a profile that can be used. Who knows nothing does not contradict

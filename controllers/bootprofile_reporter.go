@@ -40,8 +40,8 @@ func (r *BootProfileReporter) Reconcile(ctx context.Context, req ctrl.Request) (
 	if equality.Semantic.DeepEqual(before.Status, profile.Status) {
 		return ctrl.Result{}, nil
 	}
-	if err := patchStatus(ctx, r.Client, profile, before); err != nil {
-		return ctrl.Result{}, err
+	if result, err := patchStatus(ctx, r.Client, profile, before); err != nil || result.RequeueAfter > 0 {
+		return result, err
 	}
 	r.Events.readyChanged(profile, kindBootProfile, before.Status.Conditions, profile.Status.Conditions)
 	return ctrl.Result{}, nil

@@ -6,8 +6,10 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -48,8 +50,8 @@ func (r *MachineReporter) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	if equality.Semantic.DeepEqual(before.Status, m.Status) {
 		return ctrl.Result{}, nil
 	}
-	if err := patchStatus(ctx, r.Client, m, before); err != nil {
-		return ctrl.Result{}, err
+	if result, err := patchStatus(ctx, r.Client, m, before); err != nil || result.RequeueAfter > 0 {
+		return result, err
 	}
 	r.Events.readyChanged(m, kindMachine, before.Status.Conditions, m.Status.Conditions)
 	return ctrl.Result{}, nil
@@ -72,14 +74,21 @@ func reportMachine(m *v1alpha1.Machine, profile *v1alpha1.BootProfile, rivals []
 	setMachineConditions(m, v, artifacts)
 }
 
-// patchStatus writes the status of an object that nobody changed meanwhile; else it is an error and tried again. The
-// lists of conditions would overwrite each other otherwise: the leader and the pods that fetch write to the same one.
-func patchStatus(ctx context.Context, c client.Client, after, before client.Object) error {
+// conflictRetry is how long to wait after somebody else wrote, for the cache to see it.
+const conflictRetry = 100 * time.Millisecond
+
+// patchStatus writes the status of an object that nobody changed meanwhile; else it says when to try again. The lists of
+// conditions would overwrite each other otherwise: the leader and the pods that fetch write to the same one.
+func patchStatus(ctx context.Context, c client.Client, after, before client.Object) (ctrl.Result, error) {
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := c.Status().Patch(ctx, after, patch); err != nil {
-		return client.IgnoreNotFound(fmt.Errorf("patch status of %s: %w", client.ObjectKeyFromObject(after), err))
+	switch err := c.Status().Patch(ctx, after, patch); {
+	case err == nil, apierrors.IsNotFound(err):
+		return ctrl.Result{}, nil
+	case apierrors.IsConflict(err):
+		return ctrl.Result{RequeueAfter: conflictRetry}, nil
+	default:
+		return ctrl.Result{}, fmt.Errorf("patch status of %s: %w", client.ObjectKeyFromObject(after), err)
 	}
-	return nil
 }
 
 func (r *MachineReporter) setup(mgr ctrl.Manager) error {
