@@ -429,3 +429,22 @@ func TestDeadURLOfAnotherProfile(t *testing.T) {
 		})
 	}
 }
+
+// The index learns of a machine's new profile before it learns of the profile itself: what the machine was told to fetch
+// must be there all the same.
+func TestArtifactOfTheMachineThatAsks(t *testing.T) {
+	s := newLab(t)
+	kernel := s.upstream.has("/new-kernel", "the new kernel")
+	s.index.Put(&index.Machine{
+		Key: "lab/new", MACs: []index.MAC{{0x52, 0x54, 0, 0xaa, 0xbb, 0x70}}, Action: index.Netboot,
+		Profile: &index.Profile{Key: "lab/unheard-of", Platforms: []index.Platform{{Architecture: "amd64", Kernel: &kernel}}},
+	})
+	for _, v := range s.visitors("") {
+		if got, text := v.ask(t, "pxelinux.cfg/01-52-54-00-aa-bb-70"); got != served {
+			t.Fatalf("over %s: the configuration: %s %q", v.over, got, text)
+		}
+		if got, text := v.ask(t, kernel.Path()); got != served || text != "the new kernel" {
+			t.Errorf("over %s: the kernel: %s %q", v.over, got, text)
+		}
+	}
+}
