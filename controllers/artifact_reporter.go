@@ -34,9 +34,8 @@ type ArtifactStates interface {
 // last.
 type ArtifactReporter struct {
 	Client    client.Client
-	Index     *index.Index
 	Artifacts ArtifactStates
-	// Changed gets the profiles whose artifacts changed; see ProfilesOf.
+	// Changed gets the profiles whose artifacts changed; see ArtifactEvents.
 	Changed <-chan event.GenericEvent
 }
 

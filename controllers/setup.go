@@ -41,7 +41,7 @@ func (p *Pod) Setup(ctx context.Context, mgr ctrl.Manager) error {
 		&BootProfileIndexer{Reader: mgr.GetClient(), Index: p.Index, fill: filled},
 		&MachineReporter{Client: mgr.GetClient(), Events: recorder, leader: leader},
 		&BootProfileReporter{Client: mgr.GetClient(), Events: recorder, leader: leader},
-		&ArtifactReporter{Client: mgr.GetClient(), Index: p.Index, Artifacts: p.Artifacts, Changed: p.Changed.C},
+		&ArtifactReporter{Client: mgr.GetClient(), Artifacts: p.Artifacts, Changed: p.Changed.C},
 	} {
 		if err := c.setup(mgr); err != nil {
 			return fmt.Errorf("set up %T: %w", c, err)
