@@ -3,8 +3,8 @@
 
 package v1alpha1
 
-// Condition types of Machines and BootProfiles. Each is True when all is well, but for Stalled and Reconciling, which
-// follow kstatus: absent is good.
+// Condition types of Machines and BootProfiles. Each is True when all is well, but for Stalled, which follows kstatus:
+// absent is good.
 const (
 	// ConditionAccepted says whether the object's own spec is understood.
 	ConditionAccepted = "Accepted"

@@ -64,7 +64,7 @@ func parse(raw string, query url.Values) ask {
 	arch := archOfPath(name)
 
 	if name == "ipxe" {
-		return ask{kind: askConfig, format: render.IPXE, id: identityOfQuery(query), arch: archOfIPXE(query.Get("arch"))}
+		return ask{kind: askConfig, format: render.IPXE, id: identityOfQuery(query), arch: archOfName(query.Get("arch"))}
 	}
 	if m := reArtifact.FindStringSubmatch(name); m != nil {
 		return ask{kind: askArtifact, digest: index.ID(strings.ToLower(m[1]))}
@@ -211,6 +211,3 @@ func archOfName(name string) index.Arch {
 	}
 	return ""
 }
-
-// archOfIPXE translates iPXE's ${buildarch}.
-func archOfIPXE(buildarch string) index.Arch { return archOfName(buildarch) }
