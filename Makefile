@@ -30,7 +30,7 @@ test: ## all tests but those with firmware, with the race detector; builds an AP
 	hack/test.sh
 
 .PHONY: e2e
-e2e: bin/netboot ## boot real firmware in QEMU from a real API server; needs root
+e2e: bin/netboot ## boot real firmware in QEMU from a real API server, and serve real TFTP clients; needs root
 	hack/e2e.sh
 
 .PHONY: latency
@@ -56,7 +56,7 @@ verify: ## regenerate, tidy and format, and fail if that changes anything
 .PHONY: lint
 lint: ## static checks
 	$(TOOL) golangci-lint run ./...
-	$(TOOL) golangci-lint run --build-tags e2e ./test/e2e/...
+	$(TOOL) golangci-lint run --build-tags e2e ./test/e2e/... ./test/interop/...
 
 .PHONY: cluster
 cluster: ## a throwaway API server with the CRDs, to try things on; prints how

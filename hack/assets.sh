@@ -14,7 +14,7 @@
 set -euo pipefail
 
 out=${1:-$(dirname "$0")/../build/assets}
-tools=(qemu-system-x86 ovmf ipxe-qemu dnsmasq-base iproute2 busybox-static cpio curl tftp-hpa atftp)
+tools=(qemu-system-x86 ovmf ipxe-qemu dnsmasq-base iproute2 busybox-static cpio curl tftp-hpa atftp nftables ethtool)
 unpacked=(pxelinux syslinux-common ipxe grub-efi-amd64-signed grub-efi-amd64-bin shim-signed)
 
 # "name in OUT/loaders: path in the unpacked packages"

@@ -46,6 +46,10 @@ func serveMetrics(ctx context.Context, o *serveOptions, log logr.Logger, s *serv
 			http.Error(w, "not serving: the index is not filled yet, or the process is shutting down", http.StatusServiceUnavailable)
 			return
 		}
+		if err := s.probe.Load().check(); err != nil {
+			http.Error(w, "not serving: "+err.Error(), http.StatusServiceUnavailable)
+			return
+		}
 		_, _ = io.WriteString(w, "ok\n") // the client is gone, or not
 	})
 	if objects != nil {

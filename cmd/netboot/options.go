@@ -30,6 +30,7 @@ type serveOptions struct {
 	shutdownGrace    time.Duration
 	logFormat        string
 	verbosity        int
+	tftp             tftpOptions
 }
 
 const (
@@ -46,6 +47,7 @@ func (o *serveOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "",
 		"`FILE` that tells the API server (default: $KUBECONFIG, the pod's service account, or ~/.kube/config)")
 	flags.StringVar(&o.tftpBindAddress, "tftp-bind-address", "[::]:69", "`ADDR:PORT` of the TFTP server; empty turns it off")
+	o.tftp.addFlags(flags)
 	flags.StringVar(&o.httpBindAddress, "http-bind-address", "[::]:8080", "`ADDR:PORT` of the HTTP server; empty turns it off")
 	flags.StringVar(&o.metricsAddress, "metrics-bind-address", "",
 		"`ADDR:PORT` of /metrics, /healthz and /readyz (default "+metricsAddressCluster+", with --manifests "+metricsAddressStandalone+")")
@@ -107,8 +109,10 @@ func (o *serveOptions) complete() error {
 	case o.unknownMachines != "Ignore":
 		return usagef("--unknown-machines=%s: this version knows Ignore only", o.unknownMachines)
 	}
-	_, _, err := parseHostPort("advertise-address", o.advertiseAddress)
-	return err
+	if _, _, err := parseHostPort("advertise-address", o.advertiseAddress); err != nil {
+		return err
+	}
+	return o.tftp.complete()
 }
 
 func choose(condition bool, yes, no string) string {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"golang.org/x/net/netutil"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/netboot-operator/netboot-operator/pkg/boot"
 	"github.com/netboot-operator/netboot-operator/pkg/tftp"
@@ -35,19 +37,20 @@ type servers struct {
 	log     logr.Logger
 	handler boot.Options
 
-	ready atomic.Bool // both sockets are open and answered
+	ready atomic.Bool               // the sockets of both are open and answered
+	probe atomic.Pointer[tftpProbe] // of the TFTP server; nil while there is none
 }
 
 // serve opens the sockets and answers until ctx ends; then running transfers get the grace to end.
 func (s *servers) serve(ctx context.Context) error {
-	udp, err := listenUDP(ctx, s.options.tftpBindAddress)
+	udp, err := listenUDP(ctx, s.options.tftpBindAddress, s.options.tftp.shards)
 	if err != nil {
 		return usagef("--tftp-bind-address=%s: %w", s.options.tftpBindAddress, err)
 	}
 	tcp, err := listenTCP(ctx, s.options.httpBindAddress)
 	if err != nil {
-		if udp != nil {
-			_ = udp.Close() // nothing was sent
+		for _, conn := range udp {
+			_ = conn.Close() // nothing was sent
 		}
 		return usagef("--http-bind-address=%s: %w", s.options.httpBindAddress, err)
 	}
@@ -59,7 +62,7 @@ func (s *servers) serve(ctx context.Context) error {
 	s.handler.Addresses = boot.Addresses{AdvertiseHost: host}
 	var tasks []func(context.Context) error
 	if udp != nil {
-		s.handler.Addresses.TFTPPort = udp.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+		s.handler.Addresses.TFTPPort = udp[0].LocalAddr().(*net.UDPAddr).AddrPort().Port()
 	}
 	if tcp != nil {
 		s.handler.Addresses.HTTPPort = tcp.Addr().(*net.TCPAddr).AddrPort().Port()
@@ -69,19 +72,17 @@ func (s *servers) serve(ctx context.Context) error {
 	}
 	handler := boot.New(s.handler)
 	if udp != nil {
-		server, err := tftp.New(handler, tftp.Options{
-			Log:           s.log,
-			Observe:       handler.Transferred,
-			ShutdownGrace: max(s.options.shutdownGrace, 1), // there, 0 is the default
-		})
+		probe := newTFTPProbe(udp[0].LocalAddr().(*net.UDPAddr).AddrPort())
+		server, err := tftp.New(handler, s.tftpOptions(handler, probe))
 		if err != nil {
 			return err
 		}
-		s.log.Info("Serving TFTP", "address", udp.LocalAddr().String())
-		tasks = append(tasks, func(ctx context.Context) error { return server.Serve(ctx, udp) })
+		for _, conn := range udp {
+			tasks = append(tasks, func(ctx context.Context) error { return server.Serve(ctx, conn) })
+		}
+		s.probe.Store(probe)
 	}
 	if tcp != nil {
-		s.log.Info("Serving HTTP", "address", tcp.Addr().String())
 		tasks = append(tasks, func(ctx context.Context) error {
 			return serveHTTP(ctx, netutil.LimitListener(tcp, httpMaxConnections), handler, s.options.shutdownGrace)
 		})
@@ -89,7 +90,26 @@ func (s *servers) serve(ctx context.Context) error {
 	s.ready.Store(true)
 	defer s.ready.Store(false)
 	context.AfterFunc(ctx, func() { s.ready.Store(false) }) // draining: send nobody new
+	if udp != nil {
+		s.log.Info("Serving TFTP", "address", udp[0].LocalAddr().String())
+	}
+	if tcp != nil {
+		s.log.Info("Serving HTTP", "address", tcp.Addr().String())
+	}
 	return together(ctx, tasks...)
+}
+
+// tftpOptions adds to those of the flags what is not the user's to choose.
+func (s *servers) tftpOptions(handler *boot.Handler, probe *tftpProbe) tftp.Options {
+	o := s.options.tftp.server
+	if len(o.AllowedNetworks) > 0 {
+		o.AllowedNetworks = append(slices.Clone(o.AllowedNetworks), probe.network())
+	}
+	o.Log = s.log
+	o.Observe = handler.Transferred
+	o.Registerer = ctrlmetrics.Registry
+	o.ShutdownGrace = max(s.options.shutdownGrace, 1) // there, 0 is the default
+	return o
 }
 
 // serveHTTP answers until ctx ends, and then waits for running answers up to grace.
@@ -119,17 +139,16 @@ func serveHTTP(ctx context.Context, l net.Listener, handler http.Handler, grace 
 	return <-drained
 }
 
-// listenUDP opens a socket; nil when address is empty.
-func listenUDP(ctx context.Context, address string) (*net.UDPConn, error) {
+// listenUDP opens sockets of one address; none when that is empty.
+func listenUDP(ctx context.Context, address string, shards int) ([]*net.UDPConn, error) {
 	if address == "" {
 		return nil, nil
 	}
-	var config net.ListenConfig
-	conn, err := config.ListenPacket(ctx, "udp", anyFamily(address))
+	conns, err := tftp.Listen(ctx, anyFamily(address), shards)
 	if err != nil {
 		return nil, explainListen(err)
 	}
-	return conn.(*net.UDPConn), nil
+	return conns, nil
 }
 
 // listenTCP opens a socket; nil when address is empty.

@@ -15,12 +15,16 @@ import (
 )
 
 // text is Content made for one request.
-type text struct{ *bytes.Reader }
+type text struct {
+	*bytes.Reader
+
+	bytes []byte
+}
 
 func (text) Close() error { return nil }
 
 func newText(b []byte, contentType string) *File {
-	return &File{Content: text{bytes.NewReader(b)}, Size: int64(len(b)), ContentType: contentType}
+	return &File{Content: text{bytes.NewReader(b), b}, Size: int64(len(b)), ContentType: contentType}
 }
 
 // contentType tells by the name. UEFI HTTP Boot decides by it whether a download is a program or a disk image (UEFI

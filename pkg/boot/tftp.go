@@ -11,8 +11,14 @@ import (
 	"github.com/netboot-operator/netboot-operator/pkg/tftp"
 )
 
+// ProbeName is the name that a readiness probe asks for by TFTP. It gets an empty file, and leaves no trace.
+const ProbeName = ".netboot/self-probe"
+
 // ServeTFTP implements tftp.Handler.
-func (h *Handler) ServeTFTP(ctx context.Context, r *tftp.Request) (tftp.File, error) {
+func (h *Handler) ServeTFTP(ctx context.Context, r *tftp.Request) (*tftp.Body, error) {
+	if r.Name == ProbeName {
+		return &tftp.Body{Bytes: []byte{}, Unrecorded: true}, nil
+	}
 	file, err := h.Open(ctx, &Request{
 		Name:   r.Name,
 		Over:   render.TFTP,
@@ -31,17 +37,17 @@ func (h *Handler) ServeTFTP(ctx context.Context, r *tftp.Request) (tftp.File, er
 	case err != nil:
 		return nil, err // the server logs it and answers "internal error"
 	}
-	return tftpFile{file.Content, file.Size}, nil
+	return tftpBody(file), nil
 }
 
-// tftpFile is a File with the methods that the TFTP server wants.
-type tftpFile struct {
-	Content
-	size int64
+// tftpBody returns a File in the form that the TFTP server wants. What does not change under its ETag is read once for all
+// machines that ask for it.
+func tftpBody(f *File) *tftp.Body {
+	if t, ok := f.Content.(text); ok {
+		return tftp.Bytes(t.bytes)
+	}
+	return &tftp.Body{File: f.Content, Size: f.Size, Identity: f.ETag, Closer: f.Content}
 }
-
-// Size returns the length in bytes.
-func (f tftpFile) Size() int64 { return f.size }
 
 // Transferred logs how a transfer ended. It is the tftp.Options.Observe of a server whose Handler is h; refusals were
 // logged when they were made.
@@ -52,7 +58,7 @@ func (h *Handler) Transferred(r tftp.Record) {
 	}
 	values := []any{
 		"client", r.Request.Client, "file", r.Request.Name, "over", render.TFTP, "outcome", r.Outcome,
-		"bytes", r.Bytes, "took", r.Duration, "retransmits", r.Retransmits,
+		"bytes", r.Bytes, "took", r.Duration, "retransmits", r.Retransmits, "roundTrip", r.RoundTrip,
 	}
 	if r.Err != nil {
 		values = append(values, "reason", r.Err.Error())
@@ -60,6 +66,8 @@ func (h *Handler) Transferred(r tftp.Record) {
 	switch r.Outcome {
 	case tftp.OutcomeComplete, tftp.OutcomeLastACKLost, tftp.OutcomeProbe:
 		h.log.Info("Served", values...)
+	case tftp.OutcomeNeverAnswered: // perhaps a forged address, and then not worth a line each
+		h.log.V(1).Info("Never answered", values...)
 	default:
 		h.log.Info("Not served to the end", values...)
 	}

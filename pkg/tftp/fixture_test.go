@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"runtime"
@@ -22,40 +23,37 @@ import (
 // patience is how long a test waits for what must come.
 const patience = 10 * time.Second
 
-// memFile is a file in memory.
-type memFile struct{ *bytes.Reader }
-
-func (memFile) Close() error { return nil }
-
-func newMemFile(b []byte) File { return memFile{bytes.NewReader(b)} }
-
-// handlerFunc is a handler made of a function.
-type handlerFunc func(ctx context.Context, r *Request) (File, error)
-
-func (f handlerFunc) ServeTFTP(ctx context.Context, r *Request) (File, error) { return f(ctx, r) }
-
 // files serves contents by name.
 type files map[string][]byte
 
-func (f files) ServeTFTP(_ context.Context, r *Request) (File, error) {
+func (f files) ServeTFTP(_ context.Context, r *Request) (*Body, error) {
 	b, ok := f[r.Name]
 	if !ok {
 		return nil, fmt.Errorf("open %q: %w", r.Name, fs.ErrNotExist)
 	}
-	return newMemFile(b), nil
+	return Bytes(b), nil
+}
+
+// contents returns n bytes without a pattern.
+func contents(n int) []byte {
+	b := make([]byte, n)
+	r := rand.NewChaCha8([32]byte{})
+	_, _ = r.Read(b)
+	return b
 }
 
 // A fixture is a server on a port of its own. It is stopped at the end of the test, and then all its goroutines are gone.
 type fixture struct {
-	addr    netip.AddrPort
-	records chan Record
-	stop    func() error // may be called again
+	addr     netip.AddrPort
+	records  chan Record
+	stop     func() error  // may be called again
+	stopping chan struct{} // closed when stop begins
 }
 
 func start(t testing.TB, h Handler, o Options, network, address string) *fixture {
 	t.Helper()
 	before := runtime.NumGoroutine()
-	f := &fixture{records: make(chan Record, 10_000)}
+	f := &fixture{records: make(chan Record, 10_000), stopping: make(chan struct{})}
 	o.Observe = func(r Record) { f.records <- r }
 	server, err := New(h, o)
 	if err != nil {
@@ -76,6 +74,7 @@ func start(t testing.TB, h Handler, o Options, network, address string) *fixture
 	go func() { served <- server.Serve(ctx, conn) }()
 	f.stop = sync.OnceValue(func() error {
 		cancel()
+		close(f.stopping)
 		return <-served
 	})
 	t.Cleanup(func() {

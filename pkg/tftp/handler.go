@@ -5,7 +5,6 @@ package tftp
 
 import (
 	"context"
-	"io"
 	"net/netip"
 	"time"
 )
@@ -25,38 +24,56 @@ type Request struct {
 	Local netip.Addr
 }
 
-// A File is an open file. Its size must not change while it is open. It is used by one goroutine at a time.
-type File interface {
-	io.ReaderAt
-	io.Closer
-	// Size returns the size in bytes, never negative.
-	Size() int64
-}
-
-// A Handler opens the file that a read request names.
+// A Handler finds what a read request names.
 //
 // ServeTFTP may block until ctx ends, and must return soon after: ctx ends when the client has asked for something else
 // from the same port and when the server stops. Clients repeat their request meanwhile; it is answered once. The server
-// closes the File when the transfer ends, however it ends.
+// closes the Body when it needs it no more, however the transfer ends.
 //
 // An [*Error] in the error's tree is sent as it is, but for control characters and length. An error wrapping
-// [io/fs.ErrNotExist] becomes ERROR 1 "file not found". Any other error, a panic, and an error of the File later on,
+// [io/fs.ErrNotExist] becomes ERROR 1 "file not found". Any other error, a panic, and an error of the Body later on,
 // becomes ERROR 0 "internal error" and is logged: causes are never sent.
 //
 // ServeTFTP is called from many goroutines at once and must not change r.
 type Handler interface {
-	ServeTFTP(ctx context.Context, r *Request) (File, error)
+	ServeTFTP(ctx context.Context, r *Request) (*Body, error)
 }
+
+// A PromptHandler is a [Handler] that can answer some requests from memory, which spares them the way to a goroutine and
+// back: in a boot storm, the larger part of what a small answer costs.
+//
+// PromptTFTP is asked first, by the loop that serves all clients. It must wait for nothing (a disk, another machine, a lock
+// that is held for long) and take no longer than some microseconds; where it would, it returns false, and ServeTFTP is
+// asked. What it returns otherwise means the same as there. It is called from many goroutines at once.
+type PromptHandler interface {
+	Handler
+	PromptTFTP(r *Request) (b *Body, ok bool, err error)
+}
+
+// HandlerFunc is a function that is a [Handler].
+type HandlerFunc func(ctx context.Context, r *Request) (*Body, error)
+
+// ServeTFTP calls f.
+func (f HandlerFunc) ServeTFTP(ctx context.Context, r *Request) (*Body, error) { return f(ctx, r) }
 
 // A Record tells how a read request ended.
 type Record struct {
-	Request     Request
-	Accepted    []Option      // the options of the OACK; empty: none was sent
-	Bytes       int64         // of the file, in the form sent, that the client acknowledged
-	Blocks      int64         // that the client acknowledged
-	Retransmits int64         // DATA and OACK packets sent more than once
-	Duration    time.Duration // from the request's arrival
-	Outcome     Outcome
+	Request  Request
+	Served   string   // Body.Name
+	Accepted []Option // the options of the OACK; empty: none was sent
+
+	BlockSize  int // bytes, as agreed; 0: no transfer began
+	WindowSize int // blocks, as agreed; 0: no transfer began
+
+	Bytes         int64 // of the file, in the form sent, that the client acknowledged
+	Blocks        int64 // that the client acknowledged
+	Retransmits   int64 // DATA and OACK packets sent more than once
+	DuplicateACKs int64 // that acknowledged nothing new
+
+	RoundTrip time.Duration // smoothed (SRTT), from DATA or OACK to its ACK; 0: never measured
+	FirstByte time.Duration // from the request's arrival to the first DATA; 0: none was sent
+	Duration  time.Duration // from the request's arrival
+	Outcome   Outcome
 	// Err is what is known of the cause, nil if nothing is. For client-error and probe it is an *Error with the client's
 	// own words, which are not to be trusted.
 	Err error
@@ -67,16 +84,24 @@ type Outcome string
 
 // The outcomes.
 const (
-	OutcomeComplete    Outcome = "complete"               // the client acknowledged the last block
-	OutcomeLastACKLost Outcome = "complete-last-ack-lost" // all was sent, and then the client was gone; most close at once
-	OutcomeProbe       Outcome = "probe"                  // the client sent ERROR on the OACK: UEFI only wanted the size
-	OutcomeClientError Outcome = "client-error"           // the client sent ERROR later on
-	OutcomeClientGone  Outcome = "client-gone"            // the client's host said that the port is closed
-	OutcomeTimeout     Outcome = "timeout"                // the client went silent
-	OutcomeReplaced    Outcome = "replaced"               // the client asked for something else from the same port
-	OutcomeNotFound    Outcome = "not-found"              // the handler has no such file: ERROR 1
-	OutcomeRefused     Outcome = "refused"                // the handler, or the mode, refused it: another ERROR
-	OutcomeBusy        Outcome = "busy"                   // too many transfers: ERROR 0
-	OutcomeShutdown    Outcome = "shutdown"               // the server's grace ran out: ERROR 0
-	OutcomeFailed      Outcome = "failed"                 // our fault: ERROR 0, logged
+	OutcomeComplete      Outcome = "complete"               // the client acknowledged the last block
+	OutcomeLastACKLost   Outcome = "complete-last-ack-lost" // all was sent, and then the client was gone; most close at once
+	OutcomeProbe         Outcome = "probe"                  // the client sent ERROR on the OACK: UEFI only wanted the size
+	OutcomeClientError   Outcome = "client-error"           // the client sent ERROR later on
+	OutcomeClientGone    Outcome = "client-gone"            // the client's host said that the port is closed
+	OutcomeTimeout       Outcome = "timeout"                // the client went silent
+	OutcomeNeverAnswered Outcome = "never-answered"         // the client, if there is one, acknowledged nothing at all
+	OutcomeReplaced      Outcome = "replaced"               // the client asked for something else from the same port
+	OutcomeNotFound      Outcome = "not-found"              // the handler has no such file: ERROR 1
+	OutcomeRefused       Outcome = "refused"                // the handler, or the mode, refused it: another ERROR
+	OutcomeShutdown      Outcome = "shutdown"               // the server's grace ran out: ERROR 0
+	OutcomeFailed        Outcome = "failed"                 // our fault: ERROR 0, logged
 )
+
+// outcomes returns all of them.
+func outcomes() []Outcome {
+	return []Outcome{
+		OutcomeComplete, OutcomeLastACKLost, OutcomeProbe, OutcomeClientError, OutcomeClientGone, OutcomeTimeout,
+		OutcomeNeverAnswered, OutcomeReplaced, OutcomeNotFound, OutcomeRefused, OutcomeShutdown, OutcomeFailed,
+	}
+}

@@ -106,7 +106,7 @@ func TestNegotiate(t *testing.T) {
 			want:  terms{blockSize: 512, window: 1, accepted: []Option{{"tsize", "1000"}}},
 		},
 		"tsize asked with nonsense":     {asked: []Option{{"tsize", "x"}}, want: plain},
-		"tsize of a size not known":     {asked: []Option{{"tsize", "0"}}, size: unknownSize, want: plain},
+		"tsize of a size not known":     {asked: []Option{{"tsize", "0"}}, size: UnknownSize, want: plain},
 		"blksize below 8":               {asked: []Option{{"blksize", "7"}}, want: plain},
 		"blksize above 65464":           {asked: []Option{{"blksize", "65465"}}, want: plain},
 		"blksize negative":              {asked: []Option{{"blksize", "-1"}}, want: plain},

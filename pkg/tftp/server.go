@@ -7,31 +7,32 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"math"
 	"net"
-	"net/netip"
+	"runtime/debug"
 	"sync"
 	"time"
-
-	"github.com/go-logr/logr"
 )
 
-// lastCall is how long a handler may take to return after its context has ended for good.
-const lastCall = time.Second
+const (
+	// lastCall is how long handlers may take to return after their context has ended for good.
+	lastCall = time.Second
+	// observationQueue is how many records wait for an observer that is slower than the transfers.
+	observationQueue = 4096
+)
 
-// A Server answers read requests with the files that its handler opens. Make one with New.
+// A Server answers read requests with what its handler opens. Make one with New.
 type Server struct {
 	handler Handler
+	prompt  PromptHandler // the handler, if it is one; or nil
 	options Options
-	limits  limits
-	log     logr.Logger
-
-	mu        sync.Mutex
-	running   map[netip.AddrPort]*session // by client; without those that were replaced and have not ended
-	total     int                         // with those
-	perClient map[netip.Addr]int          // with those
+	books   *books
+	metrics *metrics
+	mtus    *mtuCache
 }
 
-// New returns a server that asks h for files. The error names the option that is out of bounds.
+// New returns a server that asks h for what requests name. The error tells which option is out of bounds.
 func New(h Handler, o Options) (*Server, error) {
 	if h == nil {
 		return nil, errors.New("TFTP server: no handler")
@@ -40,155 +41,191 @@ func New(h Handler, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("TFTP server: option %w", err)
 	}
-	return &Server{
-		handler:   h,
-		options:   o,
-		limits:    limits{blockSize: o.MaxBlockSize, window: o.MaxWindowSize},
-		log:       o.Log,
-		running:   map[netip.AddrPort]*session{},
-		perClient: map[netip.Addr]int{},
-	}, nil
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("TFTP server: %w", err)
+	}
+	s := &Server{handler: h, options: o, books: newBooks(o), metrics: m, mtus: newMTUCache()}
+	s.prompt, _ = h.(PromptHandler)
+	return s, nil
 }
 
-// retry returns when to send again to a client that asked for the given timeout; 0: for none.
-func (s *Server) retry(asked time.Duration) retry {
-	first := s.options.RetransmitTimeout
-	r := retry{first: first, most: max(first, maxWait), attempts: s.options.Attempts}
+// timing returns when to send again to a client that asked for the given timeout; 0: for none.
+func (s *Server) timing(asked time.Duration) timing {
+	t := timing{
+		first: s.options.RetransmitTimeout, floor: s.options.MinRetransmitTimeout,
+		most: max(s.options.RetransmitTimeout, maxWait),
+		idle: s.options.IdleTimeout, body: s.options.BodyTimeout, attempts: s.options.Attempts,
+	}
 	if asked > 0 {
-		r.most = asked
+		t.most = asked
+		t.floor = min(t.floor, asked)
 	}
-	return r
+	return t
 }
 
-// Serve answers the requests that come in on conn, which it closes, until ctx ends. It then lets the transfers under way
-// go on for the grace, ends what is left with ERROR 0, and returns nil when all have ended. The error says what broke
-// conn, or that a handler did not return although its context had ended.
+// Serve answers the requests that come in on conn, which it closes, until ctx ends. New requests are then met with silence,
+// so that the client's next try may find another server; the transfers under way go on for the grace, what is left gets
+// ERROR 0, and Serve returns nil when all have ended. The error says what broke conn, or that a handler did not return
+// although its context had ended.
 //
-// Serve may be called for several connections at once; the limits hold for all of them together.
+// Serve may be called for several connections at once (see [Listen]), which then share the limits. Each is served by a loop
+// and a cache of its own.
 func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-
-	// Transfers outlive ctx by the grace.
-	transfers, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer stop(nil)
-	var running sync.WaitGroup
-	err := receive(conn, func(packet []byte, client netip.AddrPort, local netip.Addr) {
-		s.accept(transfers, &running, packet, client, local)
-	})
-	if ctx.Err() != nil {
-		err = nil // conn was closed for it
+	defer func() { _ = conn.Close() }() // all was sent
+	w, err := openWire(conn, batch)
+	if err != nil {
+		return fmt.Errorf("serve TFTP on %v: %w", conn.LocalAddr(), err)
 	}
-	_ = conn.Close() // now, so that no request queues up that nobody will read
-	return errors.Join(err, s.drain(&running, stop))
+	defer context.AfterFunc(ctx, w.wake)()
+
+	records := make(chan Record, observationQueue)
+	var observer sync.WaitGroup
+	observer.Go(func() { s.observe(records) })
+
+	x := newShard(s, w, context.WithoutCancel(ctx), records)
+	err = x.run(ctx, s.options.ShutdownGrace)
+	if err != nil {
+		err = fmt.Errorf("serve TFTP on %v: %w", conn.LocalAddr(), err)
+	}
+	err = errors.Join(err, x.drain())
+	close(records)
+	observer.Wait()
+	return err
 }
 
-// accept decides what becomes of one packet. It does not wait.
-func (s *Server) accept(
-	ctx context.Context, running *sync.WaitGroup, packet []byte, client netip.AddrPort, local netip.Addr,
-) {
-	r, ok := parseRequest(packet)
-	if !ok || !answerable(client) {
-		return
+// ListenAndServe serves h at an address such as ":69" until ctx ends; see [Server.Serve].
+func ListenAndServe(ctx context.Context, address string, h Handler, o Options) error {
+	s, err := New(h, o)
+	if err != nil {
+		return err
 	}
-	x := &session{
-		server:  s,
-		request: Request{Name: r.name, Mode: r.mode, Options: r.options, Client: client, Local: local},
-		packet:  string(packet),
-		arrived: time.Now(),
+	conns, err := Listen(ctx, address, 1)
+	if err != nil {
+		return err
 	}
-	switch {
-	case r.opcode == opWrite:
-		x.say(ctx, &Error{CodeAccessViolation, "read only"})
-		x.close()
-		return
-	case r.mode != Octet && r.mode != NetASCII:
-		s.report(x.refuse(ctx, OutcomeRefused, &Error{CodeIllegal, "mode is not octet or netascii"}))
-		return
-	}
-	ctx, x.cancel = context.WithCancelCause(ctx)
-	switch s.admit(x) {
-	case admitted:
-		running.Go(func() {
-			defer x.cancel(nil)
-			defer s.release(x)
-			s.report(x.run(ctx))
-		})
-	case busy:
-		x.cancel(nil)
-		s.report(x.refuse(ctx, OutcomeBusy, &Error{CodeUndefined, "server busy"}))
-	case repeated:
-		x.cancel(nil)
-	}
+	return s.Serve(ctx, conns[0])
 }
 
-// admission is what becomes of a request.
-type admission int
+// newShard returns a shard whose transfers run in a context that outlives that of Serve.
+func newShard(s *Server, w wire, transfers context.Context, records chan<- Record) *shard {
+	x := &shard{
+		server: s, wire: w, epoch: time.Now(), transfers: transfers, sessions: map[peer]*session{}, records: records,
+		mail: mailbox{wake: w.wake, bell: make(chan struct{}, 1)},
+	}
+	x.cache = newCache(int(s.options.CacheBytes), x.do, w.flush)
+	return x
+}
 
-const (
-	admitted admission = iota
-	repeated           // it is being answered
-	busy
-)
-
-// admit enters a request into the books, from which release takes it.
-func (s *Server) admit(x *session) admission {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	client := x.request.Client
-	if old := s.running[client]; old != nil {
-		if old.packet == x.packet && !old.lapsed.Load() {
-			return repeated
+// observe logs and hands on what the transfers report.
+func (s *Server) observe(records <-chan Record) {
+	for r := range records {
+		log := s.options.Log.WithValues("client", r.Request.Client, "file", r.Request.Name)
+		if r.Outcome == OutcomeFailed {
+			log.Error(r.Err, "TFTP request failed")
+		} else if log := log.V(1); log.Enabled() {
+			log.Info("TFTP request ended", "reason", r.Outcome, "bytes", r.Bytes, "took", r.Duration,
+				"options", r.Request.Options, "accepted", r.Accepted, "retransmits", r.Retransmits,
+				"duplicateACKs", r.DuplicateACKs, "roundTrip", r.RoundTrip, "firstByte", r.FirstByte, "cause", r.Err)
 		}
-		old.cancel(errReplaced)
-		delete(s.running, client)
-	}
-	if s.total >= s.options.MaxTransfers || s.perClient[client.Addr()] >= s.options.MaxTransfersPerClient {
-		return busy
-	}
-	s.running[client] = x
-	s.total++
-	s.perClient[client.Addr()]++
-	return admitted
-}
-
-func (s *Server) release(x *session) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	client := x.request.Client
-	if s.running[client] == x {
-		delete(s.running, client)
-	}
-	s.total--
-	s.perClient[client.Addr()]--
-	if s.perClient[client.Addr()] == 0 {
-		delete(s.perClient, client.Addr())
+		s.options.Observe(r)
 	}
 }
 
-func (s *Server) report(r Record) {
-	log := s.log.WithValues("client", r.Request.Client, "file", r.Request.Name)
-	if r.Outcome == OutcomeFailed {
-		log.Error(r.Err, "TFTP request failed")
-	} else {
-		log.V(1).Info("TFTP request ended", "reason", r.Outcome, "bytes", r.Bytes, "took", r.Duration, "cause", r.Err)
-	}
-	s.options.Observe(r)
+// An opening is what a handler found for a request, or why nothing.
+type opening struct {
+	body *Body
+	most limits
+	port *port // nil: the shared one
+	err  error
 }
 
-// drain waits for the transfers under way: for the grace, and then until they have noticed that it is over.
-func (s *Server) drain(running *sync.WaitGroup, stop context.CancelCauseFunc) error {
-	done := make(chan struct{})
-	go func() {
-		running.Wait()
-		close(done)
-	}()
-	for _, patience := range []time.Duration{s.options.ShutdownGrace, lastCall} {
-		select {
-		case <-done:
-			return nil
-		case <-time.After(patience):
-			stop(errShutdown)
+// open asks the handler. It may take long.
+func (s *Server) open(ctx context.Context, r *Request) (o opening) {
+	defer o.guard()
+	o.body, o.err = s.handler.ServeTFTP(ctx, r)
+	s.ready(ctx, r, &o)
+	return o
+}
+
+// promptly asks the handler for what it has in memory; ok is false if it does not.
+func (s *Server) promptly(ctx context.Context, r *Request) (o opening, ok bool) {
+	if s.prompt == nil {
+		return opening{}, false
+	}
+	defer o.guard()
+	ok = true // a panic is an answer
+	if o.body, ok, o.err = s.prompt.PromptTFTP(r); !ok {
+		return opening{}, false
+	}
+	s.ready(ctx, r, &o)
+	return o, true
+}
+
+// guard makes a panic of the handler an error.
+func (o *opening) guard() {
+	if p := recover(); p != nil {
+		o.err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+	}
+}
+
+// ready makes what the handler returned ready to be sent.
+func (s *Server) ready(ctx context.Context, r *Request, o *opening) {
+	if o.err != nil {
+		return
+	}
+	if o.body, o.err = prepare(ctx, r, o.body); o.err != nil {
+		return
+	}
+	o.most = s.limits(r, o.body)
+	if s.options.Ports.mode != portsShared {
+		o.port, o.err = s.openPort(r.Local, r.Client)
+	}
+}
+
+// limits returns the largest block and window to agree to: what the server and the body allow and, unless fragments are
+// wanted, what fits the way to the client in one packet.
+func (s *Server) limits(r *Request, b *Body) limits {
+	most := limits{blockSize: s.options.MaxBlockSize, window: s.options.MaxWindowSize}
+	if b.MaxBlockSize != 0 {
+		most.blockSize = min(most.blockSize, max(b.MaxBlockSize, minBlockSize))
+	}
+	if b.MaxWindowSize > 0 {
+		most.window = min(most.window, b.MaxWindowSize)
+	}
+	if !s.options.AllowFragments && wantsBlocksOver(r.Options, certainRoom) {
+		room := certainRoom
+		if mtu, ok := s.mtus.lookup(r.Local, r.Client.Addr(), time.Now()); ok {
+			room = max(minBlockSize, payloadRoom(mtu, r.Client.Addr()))
 		}
+		most.blockSize = min(most.blockSize, room)
 	}
-	return fmt.Errorf("TFTP server: handlers still run %v after their context ended", lastCall)
+	return most
+}
+
+// certainRoom is a block size that fits every way: IPv6 asks for an MTU of 1280 (RFC 8200, section 5), and 40 bytes of IP,
+// 8 of UDP and 4 of TFTP go off.
+const certainRoom = 1228
+
+// wantsBlocksOver says whether a client may get blocks of more than n bytes.
+func wantsBlocksOver(asked []Option, n int) bool {
+	return negotiate(asked, limits{blockSize: math.MaxInt, window: 1}, UnknownSize).blockSize > n
+}
+
+// verdict returns what a handler's error means.
+func verdict(err error) Outcome {
+	if e, ok := errors.AsType[*Error](err); ok && e.Code != CodeNotFound {
+		return OutcomeRefused
+	} else if ok || errors.Is(err, fs.ErrNotExist) {
+		return OutcomeNotFound
+	}
+	return OutcomeFailed
+}
+
+// wireError returns what the client is told of a handler's error that is not our fault.
+func wireError(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return &Error{CodeNotFound, "file not found"}
 }

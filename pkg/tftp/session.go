@@ -4,170 +4,255 @@
 package tftp
 
 import (
+	"container/list"
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
-	"net"
-	"net/netip"
-	"runtime/debug"
-	"sync/atomic"
+	"encoding/binary"
 	"time"
 )
 
-// Causes of a transfer's context ending early.
-var (
-	errReplaced = errors.New("another request came from the same port")
-	errShutdown = errors.New("the server stops")
-)
-
-// A session answers one read request.
+// A session answers one read request. It belongs to its shard's loop; only the handler's goroutine reads request.
 type session struct {
-	server  *Server
+	shard   *shard
+	route   route
 	request Request
-	packet  string // the request as it came, to know it again
-	arrived time.Time
-	cancel  context.CancelCauseFunc
+	packet  string        // the request as it came, to know it again
+	arrived time.Duration // on the shard's clock
+	port    *port         // of its own; nil: the shard's
 
-	// lapsed says that the same packet again is a new request: see courier.
-	lapsed atomic.Bool
-	conn   net.Conn // nil before the first answer
+	cancel context.CancelFunc // ends the handler's context; nil: it has none of its own
+	opened bool               // the handler has returned
+	over   bool               // the session has ended; a handler that still runs no longer matters
+
+	body     *Body
+	content  content
+	agreed   terms
+	oack     []byte
+	transfer transfer
+	place    wheelPlace
+
+	// While the client has not answered, its address may be forged.
+	unproven *list.Element // of shard.unproven; nil: it has answered
+	answered int           // bytes sent in answer to the last request
+
+	firstByte time.Duration // on the shard's clock, of the first DATA; 0: none
 }
 
-// run answers the request and returns how that went. It owns all that the session opens.
-func (s *session) run(ctx context.Context) Record {
-	record := Record{Request: s.request}
-	record.Outcome, record.Err = s.serve(ctx, &record)
-	switch record.Outcome {
-	case OutcomeNotFound, OutcomeRefused:
-		s.say(ctx, wireError(record.Err))
-	case OutcomeFailed:
-		s.say(ctx, &Error{CodeUndefined, "internal error"})
-	case OutcomeShutdown:
-		s.say(ctx, &Error{CodeUndefined, "server stops"})
+// asked takes the session's own request, once more.
+func (x *session) asked() {
+	if !x.opened {
+		return // the answer to the first one is on its way
 	}
-	s.lapsed.Store(true)
-	s.close()
-	record.Duration = time.Since(s.arrived)
-	return record
+	x.answered = 0
+	x.perform(x.transfer.again(x.shard.now))
 }
 
-// refuse answers the request with an ERROR and returns its record.
-func (s *session) refuse(ctx context.Context, outcome Outcome, e *Error) Record {
-	s.say(ctx, e)
-	s.close()
-	return Record{Request: s.request, Outcome: outcome, Err: e, Duration: time.Since(s.arrived)}
-}
+// lapsed says that the same request again is a new one: the client has answered and then left a deadline unmet. The machine
+// was switched off and on, or its last ACK was lost and it reads the file again (GRUB and PXELINUX use the same ports at
+// each boot, lpxelinux one port for all).
+func (x *session) lapsed() bool { return x.opened && x.transfer.stalled() }
 
-func (s *session) close() {
-	if s.conn != nil {
-		_ = s.conn.Close()
-	}
-}
-
-// verdict returns what a handler's error means.
-func verdict(err error) Outcome {
-	if e, ok := errors.AsType[*Error](err); ok && e.Code != CodeNotFound {
-		return OutcomeRefused
-	} else if ok || errors.Is(err, fs.ErrNotExist) {
-		return OutcomeNotFound
-	}
-	return OutcomeFailed
-}
-
-// wireError returns what the client is told of a handler's error that is not our fault.
-func wireError(err error) *Error {
-	if e, ok := errors.AsType[*Error](err); ok {
-		return e
-	}
-	return &Error{CodeNotFound, "file not found"}
-}
-
-// serve opens the file and sends it.
-func (s *session) serve(ctx context.Context, record *Record) (outcome Outcome, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			outcome, err = OutcomeFailed, fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	file, err := s.server.handler.ServeTFTP(ctx, &s.request)
-	if file != nil {
-		defer func() { _ = file.Close() }() // nothing was written that could be lost
-	}
-	switch {
-	case ctx.Err() != nil:
-		return stopped(ctx), nil
-	case err != nil:
-		return verdict(err), err
-	case file == nil:
-		return OutcomeFailed, errors.New("handler returned neither a file nor an error")
-	}
-
-	size := file.Size()
-	if size < 0 {
-		return OutcomeFailed, fmt.Errorf("size of the file is %d", size)
-	}
-	sent := size // what goes over the wire
-	if s.request.Mode == NetASCII {
-		sent = unknownSize
-	}
-	agreed := negotiate(s.request.Options, s.server.limits, sent)
-	record.Accepted = agreed.accepted
-	if err := s.dial(ctx); err != nil {
-		return OutcomeFailed, err
-	}
-	c := &courier{
-		conn:     s.conn,
-		transfer: newTransfer(agreed, s.server.retry(agreed.timeout), sent),
-		oack:     newOACK(agreed.accepted),
-		blocks:   newSource(file, size, s.request.Mode, agreed.window),
-		lapsed:   &s.lapsed,
-	}
-	outcome, err = c.carry(ctx)
-	record.Blocks, record.Bytes = c.transfer.progress()
-	record.Retransmits = c.transfer.resent
-	return outcome, err
-}
-
-// stopped returns the outcome of a transfer whose context ended.
-func stopped(ctx context.Context) Outcome {
-	if errors.Is(context.Cause(ctx), errReplaced) {
+// replaced returns what it means that the client asks for something else.
+func (x *session) replaced() Outcome {
+	if !x.opened {
 		return OutcomeReplaced
 	}
-	return OutcomeShutdown
+	return x.transfer.silence(OutcomeReplaced)
+}
+
+// begin starts the transfer of an opened body.
+func (x *session) begin(b *Body, most limits) {
+	s := x.shard
+	x.body = b
+	x.agreed = negotiate(x.request.Options, most, b.Size)
+	x.content = s.cache.open(b, x.agreed.blockSize, x.agreed.window, x)
+	x.transfer = newTransfer(x.agreed, s.server.timing(x.agreed.timeout), b.Size, s.now)
+	x.transfer.skipZero = b.RolloverToOne
+	if len(x.agreed.accepted) > 0 {
+		x.oack = newOACK(x.agreed.accepted)
+	}
+	x.perform(x.transfer.start(s.now))
+}
+
+// hear takes a packet of the client that is no request.
+func (x *session) hear(r reply) {
+	if !x.opened {
+		return // nothing was sent that it could answer
+	}
+	if r.err == nil {
+		x.prove()
+	}
+	duplicates := x.transfer.duplicates
+	next := x.transfer.receive(r, x.shard.now)
+	x.shard.tally.duplicateACKs += uint64(x.transfer.duplicates - duplicates)
+	if next.outcome != "" {
+		x.end(next.outcome, asError(r.err))
+		return
+	}
+	x.content.acknowledged(max(0, x.transfer.acked) * int64(x.transfer.blockSize))
+	x.perform(next)
+}
+
+// prove takes note that the client has answered, so that its address is its own.
+func (x *session) prove() {
+	if x.unproven != nil {
+		x.shard.unproven.Remove(x.unproven)
+		x.unproven = nil
+		x.shard.server.books.proved(x.request.Client.Addr(), time.Now())
+	}
+}
+
+// asError keeps a nil pointer from becoming an error.
+func asError(e *Error) error {
+	if e == nil {
+		return nil
+	}
+	return e
+}
+
+// wake takes the news that the data is there which was missing.
+func (x *session) wake() {
+	if x.over {
+		return
+	}
+	if x.transfer.starved == 0 { // it was missing for the second time, and has been sent from elsewhere since
+		return
+	}
+	x.perform(x.transfer.fed(x.shard.now))
+}
+
+// expire takes the passing of the deadline.
+func (x *session) expire() {
+	next := x.transfer.expire(x.shard.now)
+	if next.outcome == OutcomeFailed {
+		x.end(next.outcome, errLate)
+		return
+	}
+	if next.outcome == OutcomeTimeout && !x.transfer.proven() {
+		next.outcome = OutcomeNeverAnswered
+	}
+	x.perform(next)
+}
+
+// perform does what the transfer wants done.
+func (x *session) perform(next step) {
+	if next.outcome != "" {
+		x.end(next.outcome, nil)
+		return
+	}
+	if next.to >= next.from {
+		resent := x.transfer.resent
+		upTo, ok := x.send(next)
+		if !ok {
+			return // the session has ended
+		}
+		x.transfer.departed(next, upTo, x.shard.now)
+		x.shard.tally.retransmits += uint64(x.transfer.resent - resent)
+	}
+	x.shard.wheel.schedule(x)
+}
+
+// send sends the blocks of one step, as far as their data is there, and returns the last one sent. ok is false when that
+// has ended the session.
+func (x *session) send(s step) (upTo int64, ok bool) {
+	if s.from == 0 {
+		return 0, x.emit(x.oack, nil, nil)
+	}
+	size := x.transfer.blockSize
+	var header [headerLen]byte
+	binary.BigEndian.PutUint16(header[:], opData)
+	for block := s.from; block <= s.to; block++ {
+		one, two, there := x.content.block((block-1)*int64(size), size)
+		if !there {
+			if err := x.content.fault(); err != nil {
+				x.end(OutcomeFailed, err)
+				return 0, false
+			}
+			return block - 1, true
+		}
+		binary.BigEndian.PutUint16(header[2:], x.transfer.number(block))
+		if !x.emit(header[:], one, two) {
+			return 0, false
+		}
+		if n := len(one) + len(two); n < size {
+			x.transfer.found(block, n)
+			return block, true
+		}
+	}
+	return s.to, true
+}
+
+// emit sends one packet. ok is false when the client is unproven and may have no more: then the session has ended.
+func (x *session) emit(header, one, two []byte) (ok bool) {
+	n := len(header) + len(one) + len(two)
+	if x.unproven != nil {
+		if !x.shard.afford(x.request.Client.Addr(), len(x.packet), x.answered, n) {
+			x.end(OutcomeNeverAnswered, errBudget)
+			return false
+		}
+		x.answered += n
+	}
+	if x.firstByte == 0 && x.opened && len(header) == headerLen && header[1] == byte(opData) {
+		x.firstByte = x.shard.now
+	}
+	x.shard.emit(x.port, &x.route, header, one, two)
+	return true
 }
 
 // say sends an ERROR. It tries once: whoever misses it asks again.
-func (s *session) say(ctx context.Context, e *Error) {
-	if s.conn == nil {
-		if err := s.dial(ctx); err != nil {
-			// Forged addresses fail here, too: not worth a line each.
-			s.server.log.V(1).Info("TFTP client can't be answered", "client", s.request.Client, "cause", err)
-			return
-		}
+func (x *session) say(e *Error) {
+	packet := appendError(nil, e)
+	if x.unproven != nil && !x.shard.afford(x.request.Client.Addr(), len(x.packet), x.answered, len(packet)) {
+		return
 	}
-	_, _ = s.conn.Write(appendError(nil, e))
+	x.shard.emit(x.port, &x.route, packet, nil, nil)
 }
 
-func (s *session) dial(ctx context.Context) error {
-	conn, err := dial(ctx, s.request.Local, s.request.Client)
-	if err != nil {
-		return err // s.conn stays a nil interface
+// end is the one way out: it tells the client where that makes sense, lets go of all that the session has, and reports.
+func (x *session) end(o Outcome, err error) {
+	if x.over {
+		return
 	}
-	s.conn = conn
-	return nil
+	s := x.shard
+	switch o {
+	case OutcomeNotFound, OutcomeRefused:
+		x.say(wireError(err))
+	case OutcomeFailed:
+		x.say(&Error{CodeUndefined, "internal error"})
+	case OutcomeShutdown:
+		x.say(&Error{CodeUndefined, "server stops"})
+	}
+	x.over = true
+	if x.cancel != nil {
+		x.cancel()
+	}
+	s.forget(x)
+	if x.content != nil {
+		x.content.release()
+	}
+	if x.port != nil {
+		x.port.close(s)
+	}
+	if x.opened { // otherwise the handler's goroutine still counts
+		s.server.books.release(x.request.Client.Addr())
+	}
+	if x.body == nil || !x.body.Unrecorded {
+		s.report(x.record(o, err))
+	}
 }
 
-// dial opens a socket on a port of its own at the address that the client asked: PXE stacks drop what comes from
-// another.
-func dial(ctx context.Context, local netip.Addr, client netip.AddrPort) (net.Conn, error) {
-	if local.IsLinkLocalUnicast() {
-		local = local.WithZone(client.Addr().Zone())
+func (x *session) record(o Outcome, err error) Record {
+	r := Record{
+		Request: x.request, Accepted: x.agreed.accepted, BlockSize: x.agreed.blockSize, WindowSize: x.agreed.window,
+		Duration: x.shard.now - x.arrived, Outcome: o, Err: err,
 	}
-	// A context that has ended must not stop the last ERROR; dialling UDP waits for nothing.
-	conn, err := new(net.Dialer).DialUDP(context.WithoutCancel(ctx), "udp", netip.AddrPortFrom(local, 0), client)
-	if err != nil {
-		return nil, fmt.Errorf("open a socket to %v: %w", client, err)
+	if x.body != nil {
+		r.Served = x.body.Name
+		r.Blocks, r.Bytes = x.transfer.progress()
+		r.Retransmits, r.DuplicateACKs = x.transfer.resent, x.transfer.duplicates
+		r.RoundTrip = x.transfer.rtt.smoothed
 	}
-	return conn, nil
+	if x.firstByte != 0 {
+		r.FirstByte = x.firstByte - x.arrived
+	}
+	return r
 }

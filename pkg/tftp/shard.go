@@ -1,0 +1,286 @@
+// Copyright The netboot-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package tftp
+
+import (
+	"container/list"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// batch is how many datagrams are taken from the shared port at a time.
+const batch = 64
+
+// Why a session ended that the client knows nothing of.
+var (
+	errLate   = errors.New("the data did not come in time")
+	errBudget = errors.New("no more may be sent to addresses that have not answered")
+	errMany   = errors.New("too many clients have not answered")
+)
+
+// A shard serves one socket: one loop, and a session for each client. All that it has belongs to the loop; handlers, reads
+// of files, and ports of their own come in through the mailbox.
+type shard struct {
+	server *Server
+	wire   wire
+	mail   mailbox
+	epoch  time.Time
+	now    time.Duration // since epoch, when the loop last looked
+
+	transfers context.Context // of the handlers; outlives that of Serve by the grace
+	draining  bool
+
+	sessions map[peer]*session
+	unproven list.List // of *session, in the order of arrival: those whose client has not answered
+	wheel    wheel
+	cache    *cache
+	tally    tally
+
+	pending int // what do has begun and not ended
+	records chan<- Record
+}
+
+// do has work done by a goroutine of its own, and then what it returns by the loop; nil: nothing. Serve returns when all
+// such goroutines have ended.
+func (s *shard) do(work func() (then func())) {
+	s.pending++
+	go func() {
+		then := work()
+		s.mail.post(func() {
+			s.pending--
+			if then != nil {
+				then()
+			}
+		})
+	}()
+}
+
+// run answers until ctx has ended and the sessions have, too, or their grace has run out. The error is the socket's.
+func (s *shard) run(ctx context.Context, grace time.Duration) error {
+	deadline := time.Duration(-1)
+	for {
+		pause := s.wheel.pause(s.now)
+		if deadline >= 0 && (pause < 0 || pause > deadline-s.now) {
+			pause = max(0, deadline-s.now)
+		}
+		datagrams, err := s.wire.receive(pause)
+		s.now = time.Since(s.epoch)
+		if err != nil {
+			s.endAll(OutcomeFailed, err)
+			return err
+		}
+		for i := range datagrams {
+			s.take(i, &datagrams[i])
+		}
+		s.tally.received += uint64(len(datagrams))
+		s.mail.deliver()
+		s.wheel.advance(s.now, (*session).expire)
+		if ctx.Err() != nil {
+			if !s.draining {
+				s.draining, deadline = true, s.now+grace
+			}
+			if s.now >= deadline {
+				s.endAll(OutcomeShutdown, nil)
+			}
+		}
+		s.wire.flush()
+		s.settle()
+		if s.draining && len(s.sessions) == 0 {
+			return nil
+		}
+	}
+}
+
+// drain waits until the goroutines have noticed that it is over. run has ended: what they post is delivered here.
+func (s *shard) drain() error {
+	patience := time.NewTimer(lastCall)
+	defer patience.Stop()
+	for {
+		s.mail.deliver()
+		s.settle()
+		if s.pending == 0 {
+			return nil
+		}
+		select {
+		case <-s.mail.bell:
+		case <-patience.C:
+			return fmt.Errorf("TFTP server: handlers still run %v after their context ended", lastCall)
+		}
+	}
+}
+
+// settle hands the loop's counters over.
+func (s *shard) settle() {
+	s.cache.closeAll()
+	s.tally.active, s.tally.unproven = len(s.sessions), s.unproven.Len()
+	s.tally.overflows = s.wire.overflowed()
+	s.server.metrics.add(&s.tally)
+}
+
+func (s *shard) endAll(o Outcome, err error) {
+	for _, x := range s.sessions {
+		x.end(o, err)
+	}
+	s.wire.flush()
+}
+
+// take decides what becomes of a datagram. What is not a request, and belongs to no session, gets no answer: two servers
+// that answer each other's ERRORs never stop.
+func (s *shard) take(i int, d *datagram) {
+	if len(d.data) < 2 {
+		s.tally.drop(dropNotARequest)
+		return
+	}
+	switch binary.BigEndian.Uint16(d.data) {
+	case opACK, opError:
+		x := s.sessions[d.from]
+		r, ok := parseReply(d.data)
+		if x == nil || x.port != nil || !ok {
+			s.tally.drop(dropNotARequest)
+			return
+		}
+		x.hear(r)
+	case opRead, opWrite:
+		s.ask(i, d)
+	default:
+		s.tally.drop(dropNotARequest)
+	}
+}
+
+// ask decides what becomes of a request.
+func (s *shard) ask(i int, d *datagram) {
+	r, ok := parseRequest(d.data)
+	if !ok {
+		s.tally.drop(dropNotARequest)
+		return
+	}
+	if old := s.sessions[d.from]; old != nil {
+		if old.packet == string(d.data) && !old.lapsed() {
+			old.asked()
+			return
+		}
+		old.end(old.replaced(), nil)
+	}
+	if s.draining {
+		s.tally.drop(dropDraining)
+		return
+	}
+	client, wall := d.from.addrPort(), s.epoch.Add(s.now)
+	if reason, ok := s.server.books.admit(client, wall); !ok {
+		s.tally.drop(reason)
+		return
+	}
+	to := s.wire.destination(i)
+	x := &session{
+		shard:   s,
+		route:   route{peer: d.from},
+		request: Request{Name: r.name, Mode: r.mode, Options: r.options, Client: client},
+		packet:  string(d.data),
+		arrived: s.now,
+	}
+	if to.local.IsValid() {
+		x.route.local = to.local.As16()
+		x.request.Local = to.local
+	}
+	s.sessions[d.from] = x
+	x.unproven = s.unproven.PushBack(x)
+	switch {
+	case r.opcode == opWrite:
+		x.opened = true
+		x.end(OutcomeRefused, &Error{CodeAccessViolation, "read only"})
+		return
+	case r.mode != Octet && r.mode != NetASCII:
+		x.opened = true
+		x.end(OutcomeRefused, &Error{CodeIllegal, "mode is not octet or netascii"})
+		return
+	}
+	if s.unproven.Len() > s.server.options.MaxUnproven {
+		s.tally.drop(dropUnproven)
+		s.unproven.Front().Value.(*session).end(OutcomeNeverAnswered, errMany)
+	}
+	if o, ok := s.server.promptly(s.transfers, &x.request); ok {
+		s.opened(x, o)
+		return
+	}
+	ctx, cancel := context.WithCancel(s.transfers)
+	x.cancel = cancel
+	s.do(func() func() {
+		o := s.server.open(ctx, &x.request)
+		return func() { s.opened(x, o) }
+	})
+}
+
+// opened takes what the handler found.
+func (s *shard) opened(x *session, o opening) {
+	x.opened = true
+	if x.over {
+		s.server.books.release(x.request.Client.Addr())
+		s.discard(o)
+		return
+	}
+	if o.err != nil {
+		s.discard(o)
+		x.end(verdict(o.err), o.err)
+		return
+	}
+	if x.port = o.port; x.port != nil {
+		s.do(func() func() { return x.port.listen(s, x) })
+	}
+	x.begin(o.body, o.most)
+}
+
+// discard lets go of an opening that nobody waits for.
+func (s *shard) discard(o opening) {
+	if o.port != nil {
+		o.port.close(s)
+	}
+	if o.body != nil {
+		s.cache.close(o.body)
+	}
+}
+
+// forget takes a session out of everything that the loop finds sessions by.
+func (s *shard) forget(x *session) {
+	delete(s.sessions, x.route.peer)
+	s.wheel.remove(x)
+	if x.unproven != nil {
+		s.unproven.Remove(x.unproven)
+		x.unproven = nil
+	}
+}
+
+// afford says whether an address that has not answered may be sent so much.
+func (s *shard) afford(client netip.Addr, asked, answered, n int) bool {
+	s.tally.unprovenBytes += uint64(n)
+	if s.server.books.afford(client, asked, answered, n, s.epoch.Add(s.now)) {
+		return true
+	}
+	s.tally.drop(dropBudget)
+	return false
+}
+
+func (s *shard) emit(p *port, r *route, header, one, two []byte) {
+	s.tally.sent++
+	s.tally.sentBytes += uint64(len(header) + len(one) + len(two))
+	if p != nil {
+		p.wire.queue(r, header, one, two)
+		p.wire.flush()
+		return
+	}
+	s.wire.queue(r, header, one, two)
+}
+
+// report hands a record to whoever observes, who may be slow: then it is lost, and counted.
+func (s *shard) report(r Record) {
+	s.server.metrics.ended(&r)
+	select {
+	case s.records <- r:
+	default:
+		s.server.metrics.lostObservation()
+	}
+}
