@@ -2,7 +2,7 @@
 # Copyright The netboot-operator Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# Writes every generated file: deep copies, CRDs, RBAC.
+# Writes every generated file: deep copies, CRDs, RBAC, the pages of API and metrics.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 gen() { go tool -modfile=tools.mod controller-gen "$@"; }
@@ -11,3 +11,4 @@ gen crd paths=./api/... output:crd:dir=config/crd/bases
 gen rbac:roleName=netboot-operator paths=./controllers/... output:rbac:dir=config/rbac
 go tool -modfile=tools.mod crd-ref-docs --log-level=ERROR --source-path=api/v1alpha1 --config=hack/api-docs.yaml \
   --renderer=markdown --output-path=docs/api.md
+go test ./pkg/tftp -run TestMetricsAreDocumented -update >/dev/null

@@ -57,6 +57,7 @@ func artifactFile(f *artifact.File, id index.ID, name string) *File {
 		ModTime:     f.ModTime(),
 		ContentType: contentType(name),
 		ETag:        `"` + etag + `"`,
+		identity:    etag,
 	}
 }
 
@@ -67,5 +68,8 @@ func loaderFile(f *os.File) (*File, error) {
 		_ = f.Close() // the error of Stat says more
 		return nil, fmt.Errorf("open loader: %w", err)
 	}
-	return &File{Content: f, Size: info.Size(), ModTime: info.ModTime(), ContentType: contentType(info.Name())}, nil
+	return &File{
+		Content: f, Size: info.Size(), ModTime: info.ModTime(), ContentType: contentType(info.Name()),
+		identity: fmt.Sprintf("%s %d", f.Name(), info.ModTime().UnixNano()), // a file that was replaced is another
+	}, nil
 }

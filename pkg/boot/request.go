@@ -32,6 +32,8 @@ type File struct {
 	ContentType string
 	ETag        string    // quoted, or empty
 	Machine     index.Key // whom it was made for; empty: anybody
+
+	identity string // all Files with it have the same bytes; empty: made for this request
 }
 
 // Content is what a File holds.

@@ -40,13 +40,13 @@ func (h *Handler) ServeTFTP(ctx context.Context, r *tftp.Request) (*tftp.Body, e
 	return tftpBody(file), nil
 }
 
-// tftpBody returns a File in the form that the TFTP server wants. What does not change under its ETag is read once for all
-// machines that ask for it.
+// tftpBody returns a File in the form that the TFTP server wants. What is the same file is read once for all machines
+// that ask for it.
 func tftpBody(f *File) *tftp.Body {
 	if t, ok := f.Content.(text); ok {
 		return tftp.Bytes(t.bytes)
 	}
-	return &tftp.Body{File: f.Content, Size: f.Size, Identity: f.ETag, Closer: f.Content}
+	return &tftp.Body{File: f.Content, Size: f.Size, Identity: f.identity, Closer: f.Content}
 }
 
 // Transferred logs how a transfer ended. It is the tftp.Options.Observe of a server whose Handler is h; refusals were

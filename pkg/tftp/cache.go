@@ -13,7 +13,6 @@ const (
 	minChunks    = 8        // that a cache may hold
 	maxLoads     = 64       // at once
 	maxFileLoads = 8        // at once, of one file: one that hangs leaves room for others
-	maxUsed      = 3        // rounds of the clock
 )
 
 // A cache holds the files of one loop in chunks, as far as its budget goes. Only the loop touches it, but for the goroutines
@@ -62,7 +61,8 @@ type chunk struct {
 	buffer  *buffer // nil: it is wanted
 	bytes   []byte  // of buffer, when it is ready; otherwise nil
 	place   int     // in cache.chunks, if there is a buffer
-	used    int     // by how many views since the clock's hand was here, up to maxUsed, and less for each time it was
+	here    int     // views that read it now
+	used    bool    // since the clock's hand was here
 	waiters []*cachedView
 }
 
@@ -89,21 +89,28 @@ func (c *cache) open(b *Body, blockSize, window int, w waiter) content {
 	return v
 }
 
-// close closes a Body that nobody reads, or one whose Read is to end.
+// close closes a Body that nobody reads, or one whose Read is to end: that must not wait for the others.
 func (c *cache) close(b *Body) {
-	if b.Closer == nil {
-		return
+	switch {
+	case b.Closer == nil:
+	case b.Stream != nil:
+		c.closeIn(b)
+	default:
+		c.closing = append(c.closing, b)
 	}
-	c.closing = append(c.closing, b)
 }
 
-// closeAll closes what is to be closed, in one goroutine. The loop calls it now and then.
+// closeAll closes what is to be closed. The loop calls it once in a turn: in a boot storm, a goroutine for each would cost
+// more than closing does.
 func (c *cache) closeAll() {
-	if len(c.closing) == 0 {
-		return
+	if len(c.closing) > 0 {
+		c.closeIn(c.closing...)
+		c.closing = nil
 	}
-	bodies := c.closing
-	c.closing = nil
+}
+
+// closeIn closes Bodies in a goroutine.
+func (c *cache) closeIn(bodies ...*Body) {
 	c.do(func() func() {
 		for _, b := range bodies {
 			b.close()
@@ -199,7 +206,7 @@ func (c *cache) dispatch() {
 		if b == nil {
 			return // all are being loaded: the next one to arrive makes room
 		}
-		f := c.line.Remove(c.line.Front()).(*cachedFile) //nolint:errcheck // it holds nothing else
+		f := c.line.Remove(c.line.Front()).(*cachedFile)
 		f.inLine = nil
 		ch := f.wanted[0]
 		f.wanted = slices.Delete(f.wanted, 0, 1)
@@ -240,8 +247,7 @@ func (c *cache) arrived(ch *chunk, from *source, bytes []byte, err error) {
 		c.fail(f, err)
 		c.remove(ch)
 	case err != nil || f.users == 0 && !f.shared:
-		c.remove(ch)
-		c.forget(f)
+		c.drop(ch)
 	default:
 		ch.bytes = bytes
 		c.rouse(ch)
@@ -253,9 +259,6 @@ func (c *cache) arrived(ch *chunk, from *source, bytes []byte, err error) {
 
 // fail ends a file. What is ready of it stays for those who use it.
 func (c *cache) fail(f *cachedFile, err error) {
-	if f.failure != nil {
-		return
-	}
 	f.failure = err
 	if f.shared {
 		delete(c.files, f.identity)
@@ -301,22 +304,35 @@ func (c *cache) buffer() *buffer {
 	return b
 }
 
-// evict removes the next chunk that has not been used since the clock's hand went round. What many clients use stays for
-// some more rounds, so that a long file for one does not drive it out.
+// evict removes the next chunk that nobody reads now or has read since the clock's hand went round (second chance).
+//
+// If all are being read, the one that came last goes: were it the first, and the clients one more than the chunks, each
+// would find its chunk gone whenever it came back.
 func (c *cache) evict() bool {
-	for range (maxUsed + 1) * len(c.chunks) {
+	last := -1
+	for range 2 * len(c.chunks) {
 		c.hand = (c.hand + 1) % len(c.chunks)
 		switch ch := c.chunks[c.hand]; {
 		case ch.bytes == nil: // being loaded
-		case ch.used > 0:
-			ch.used--
+		case ch.here > 0:
+			last = max(last, c.hand)
+		case ch.used:
+			ch.used = false
 		default:
-			c.remove(ch)
-			c.forget(ch.file)
+			c.drop(ch)
 			return true
 		}
 	}
-	return false
+	if last >= 0 {
+		c.drop(c.chunks[last])
+	}
+	return last >= 0
+}
+
+// drop removes a chunk, and its file if that was the last of it.
+func (c *cache) drop(ch *chunk) {
+	c.remove(ch)
+	c.forget(ch.file)
 }
 
 // remove drops a chunk, and with it the buffer.

@@ -32,6 +32,11 @@ func (c *cache) check(t *testing.T) {
 			t.Fatalf("%d loads of one file at once", ch.file.loading)
 		}
 	}
+	for id, f := range c.files {
+		if f.users == 0 && len(f.chunks) == 0 {
+			t.Fatalf("nothing is left of %v", id)
+		}
+	}
 	if loading != c.loading {
 		t.Fatalf("%d chunks are being loaded, and %d counted", loading, c.loading)
 	}
@@ -97,7 +102,7 @@ func TestCacheUnderPressure(t *testing.T) {
 			blockSizes := []int{512, 1468, 8192, maxBlockSize}
 			var opened []*testFile
 			var running []*download
-			for turn := 0; turn < 8_000; turn++ {
+			for turn := range 8_000 {
 				if len(running) < 20 && turn < 4_000 {
 					i := r.IntN(2 * len(shared))
 					want, identity := shared[i%len(shared)], ""
@@ -146,7 +151,7 @@ func TestCacheUnderPressure(t *testing.T) {
 				}
 			}
 			for _, ch := range c.chunks {
-				if !ch.file.shared || ch.file.users != 0 {
+				if !ch.file.shared || ch.file.users != 0 || ch.here != 0 {
 					t.Error("a chunk is kept for nobody")
 				}
 			}
@@ -155,6 +160,47 @@ func TestCacheUnderPressure(t *testing.T) {
 			}
 		})
 	}
+}
+
+// More clients than chunks, each with a file of its own, in lockstep: most find what they need all the same.
+func TestCacheThrashes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newHandLoop(t)
+		c := l.newCache(0)
+		var files []*testFile
+		var clients []*download
+		for range minChunks + 2 {
+			f := newTestFile(t, contents(chunkSize/2))
+			files = append(files, f)
+			clients = append(clients, l.download(c, f.body(""), 1468, 1))
+			l.settle()
+		}
+		blocks := 0
+		for left := len(clients); left > 0; {
+			for _, d := range clients {
+				if d.ended {
+					continue
+				}
+				for !d.advance() {
+					l.settle()
+				}
+				blocks++
+				if d.ended {
+					left--
+				}
+			}
+		}
+		reads := 0
+		for i, d := range clients {
+			reads += files[i].most()
+			d.content.release()
+		}
+		if reads > 2*blocks/5 {
+			t.Errorf("%d reads for %d blocks", reads, blocks)
+		}
+		t.Logf("%d reads for %d blocks of %d clients with %d chunks", reads, blocks, len(clients), minChunks)
+		l.settle()
+	})
 }
 
 // Two halves of a block whose chunks never stay in memory together make a block all the same.
@@ -175,7 +221,7 @@ func TestCacheHalves(t *testing.T) {
 		if _, _, ok := d.content.block(at, 1000); ok {
 			t.Fatal("there before it was read")
 		}
-		v := d.content.(*cachedView) //nolint:errcheck // it is
+		v := d.content.(*cachedView)
 		c.remove(v.file.chunks[0])
 		l.settle()
 		one, two, ok := d.content.block(at, 1000)

@@ -11,7 +11,7 @@ type cachedView struct {
 	ahead  int64 // how far to read ahead of what is acknowledged, in bytes
 	asked  int64 // all chunks before this one have been asked for once
 
-	current  *chunk // the one that was used last
+	current  *chunk // the one that was read last
 	waitsFor *chunk // among whose waiters this is; nil: none
 	place    int    // there
 
@@ -57,11 +57,19 @@ func (v *cachedView) ready(index int64) []byte {
 		return nil
 	}
 	if ch != v.current {
+		v.leaveChunk()
 		v.current = ch
-		ch.used = min(ch.used+1, maxUsed)
+		ch.here++
+		ch.used = true
 	}
-	ch.used = max(ch.used, 1)
 	return ch.bytes
+}
+
+func (v *cachedView) leaveChunk() {
+	if v.current != nil {
+		v.current.here--
+		v.current = nil
+	}
 }
 
 // await asks for a chunk that is not there.
@@ -69,11 +77,8 @@ func (v *cachedView) await(index int64) {
 	if v.file.failure != nil {
 		return
 	}
-	ch := v.cache.want(v.file, index)
-	if v.waitsFor == ch {
-		return
-	}
 	v.waitNoMore()
+	ch := v.cache.want(v.file, index)
 	v.waitsFor, v.place = ch, len(ch.waiters)
 	ch.waiters = append(ch.waiters, v)
 }
@@ -105,6 +110,7 @@ func (v *cachedView) fault() error { return v.file.failure }
 
 func (v *cachedView) release() {
 	v.waitNoMore()
+	v.leaveChunk()
 	f := v.file
 	v.file = nil
 	v.cache.leave(f)

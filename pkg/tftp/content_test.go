@@ -26,7 +26,10 @@ type handLoop struct {
 // A sentPiece is a part of a packet that waits to be sent: what it should be, and where it is.
 type sentPiece struct{ want, is []byte }
 
-func newHandLoop(t testing.TB) *handLoop { return &handLoop{t: t, posted: make(chan func(), 1<<12)} }
+func newHandLoop(t testing.TB) *handLoop {
+	t.Helper()
+	return &handLoop{t: t, posted: make(chan func(), 1<<12)}
+}
 
 // newCache returns a cache for this loop. A budget of 0 is the smallest that there is.
 func (l *handLoop) newCache(budget int) *cache {
@@ -157,7 +160,7 @@ func (d *download) all() ([]byte, error) {
 
 var errStuck = errors.New("nobody was woken")
 
-// A testFile is a File, a Stream and a Closer that watches what is done to it.
+// A testFile is a File and a Closer that watches what is done to it.
 type testFile struct {
 	t      testing.TB
 	bytes  []byte
@@ -165,7 +168,6 @@ type testFile struct {
 	breaks int64         // a read from here on fails; 0: none
 
 	mu     sync.Mutex
-	at     int           // of the Stream
 	reads  map[int64]int // by offset
 	busy   int
 	closed int
@@ -174,6 +176,7 @@ type testFile struct {
 var errDisk = errors.New("disk on fire")
 
 func newTestFile(t testing.TB, b []byte) *testFile {
+	t.Helper()
 	return &testFile{t: t, bytes: b, reads: map[int64]int{}}
 }
 

@@ -44,16 +44,15 @@ func contents(n int) []byte {
 
 // A fixture is a server on a port of its own. It is stopped at the end of the test, and then all its goroutines are gone.
 type fixture struct {
-	addr     netip.AddrPort
-	records  chan Record
-	stop     func() error  // may be called again
-	stopping chan struct{} // closed when stop begins
+	addr    netip.AddrPort
+	records chan Record
+	stop    func() error // may be called again
 }
 
 func start(t testing.TB, h Handler, o Options, network, address string) *fixture {
 	t.Helper()
 	before := runtime.NumGoroutine()
-	f := &fixture{records: make(chan Record, 10_000), stopping: make(chan struct{})}
+	f := &fixture{records: make(chan Record, 10_000)}
 	o.Observe = func(r Record) { f.records <- r }
 	server, err := New(h, o)
 	if err != nil {
@@ -74,7 +73,6 @@ func start(t testing.TB, h Handler, o Options, network, address string) *fixture
 	go func() { served <- server.Serve(ctx, conn) }()
 	f.stop = sync.OnceValue(func() error {
 		cancel()
-		close(f.stopping)
 		return <-served
 	})
 	t.Cleanup(func() {

@@ -133,25 +133,6 @@ func TestShutdown(t *testing.T) {
 			t.Errorf("outcome = %q, want %q", r.Outcome, OutcomeShutdown)
 		}
 	})
-	t.Run("answers nobody new", func(t *testing.T) {
-		f := loopback(t, files{"a": contents(600)}, Options{})
-		c, late := newClient(t), newClient(t)
-		c.send(f.addr, "\x00\x01a\x00octet\x00")
-		c.hear()
-		stopped := make(chan error, 1)
-		go func() { stopped <- f.stop() }()
-		<-f.stopping
-		late.send(f.addr, "\x00\x01a\x00octet\x00")
-		c.send(f.addr, "\x00\x04\x00\x01")
-		c.hear()
-		c.send(f.addr, "\x00\x04\x00\x02")
-		if err := <-stopped; err != nil {
-			t.Errorf("Serve() = %v", err)
-		}
-		if packet, _, err := late.tryHear(time.Millisecond); err == nil {
-			t.Errorf("the server sent %q, want silence", packet)
-		}
-	})
 	t.Run("does not wait for ever for a handler", func(t *testing.T) {
 		stuck, called := make(chan struct{}), make(chan struct{})
 		server, err := New(HandlerFunc(func(context.Context, *Request) (*Body, error) {

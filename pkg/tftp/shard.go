@@ -256,12 +256,12 @@ func (s *shard) forget(x *session) {
 
 // afford says whether an address that has not answered may be sent so much.
 func (s *shard) afford(client netip.Addr, asked, answered, n int) bool {
-	s.tally.unprovenBytes += uint64(n)
-	if s.server.books.afford(client, asked, answered, n, s.epoch.Add(s.now)) {
-		return true
+	if !s.server.books.afford(client, asked, answered, n, s.epoch.Add(s.now)) {
+		s.tally.drop(dropBudget)
+		return false
 	}
-	s.tally.drop(dropBudget)
-	return false
+	s.tally.unprovenBytes += uint64(n)
+	return true
 }
 
 func (s *shard) emit(p *port, r *route, header, one, two []byte) {

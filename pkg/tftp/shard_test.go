@@ -7,6 +7,7 @@ import (
 	"context"
 	"io/fs"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -45,7 +46,7 @@ func TestUnproven(t *testing.T) {
 				t.Helper()
 				for _, p := range tc.packets {
 					if p == "" {
-						time.Sleep(time.Microsecond) //nolint:forbidigo // virtual time
+						synctest.Wait()
 						continue
 					}
 					v.send(1, p)
@@ -75,7 +76,7 @@ func TestUnprovenMakesRoom(t *testing.T) {
 		v.send(0, ackOfOACK)
 		for n := 1; n <= 3*limit; n++ {
 			v.send(n, optionRequest)
-			time.Sleep(time.Microsecond) //nolint:forbidigo // virtual time
+			synctest.Wait()
 		}
 		for n := 1; n <= 2*limit; n++ {
 			if r := <-v.records; r.Outcome != OutcomeNeverAnswered || r.Request.Client != numbered(n).addrPort() {
@@ -160,6 +161,29 @@ func TestLateBody(t *testing.T) {
 			time.Sleep(time.Hour) //nolint:forbidigo // virtual time: the read ends
 		})
 	if diff := cmp.Diff([]string{"\x00\x05\x00\x00internal error\x00"}, packets); diff != "" {
+		t.Errorf("packets (-want +got):\n%s", diff)
+	}
+}
+
+// A server that stops ends what it has begun, and begins nothing: another server may.
+func TestDraining(t *testing.T) {
+	var packets []string
+	note := func(_ peer, packet string) { packets = append(packets, packet[:4]) }
+	inVirtualTime(t, files{"a": contents(600)}, Options{}, note, func(t *testing.T, v *virtual) {
+		t.Helper()
+		v.send(1, plainRequest)
+		synctest.Wait()
+		v.stop()
+		synctest.Wait()
+		v.send(2, plainRequest)
+		v.send(1, "\x00\x04\x00\x01")
+		synctest.Wait()
+		v.send(1, "\x00\x04\x00\x02")
+		if r := <-v.records; r.Outcome != OutcomeComplete || r.Request.Client != numbered(1).addrPort() {
+			t.Errorf("outcome = %q of %v", r.Outcome, r.Request.Client)
+		}
+	})
+	if diff := cmp.Diff([]string{"\x00\x03\x00\x01", "\x00\x03\x00\x02"}, packets); diff != "" {
 		t.Errorf("packets (-want +got):\n%s", diff)
 	}
 }

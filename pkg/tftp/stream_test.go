@@ -23,6 +23,7 @@ type tap struct {
 }
 
 func newTap(t testing.TB) *tap {
+	t.Helper()
 	return &tap{t: t, pieces: make(chan []byte, 100), closed: make(chan struct{})}
 }
 

@@ -219,7 +219,7 @@ func (x *transfer) exhausted(now time.Duration) bool {
 
 // fed takes the news that the data which the transfer waits for is there.
 func (x *transfer) fed(now time.Duration) step {
-	if x.starved <= x.acked { // none, or the client has it from before
+	if x.starved <= max(x.acked, 0) { // nothing lacks, or the client has it from before
 		x.starved = 0
 		return waiting()
 	}

@@ -112,7 +112,7 @@ func TestWireIsRefused(t *testing.T) {
 			0, sendSegments,
 		},
 		"segments, and then the first single packet": {
-			sendSegments, func(refused int, second bool, m *unix.Msghdr) syscall.Errno {
+			sendSegments, func(refused int, second bool, _ *unix.Msghdr) syscall.Errno {
 				return when(second && refused < 2, unix.EINVAL)
 			}, 1, sendSegments,
 		},
@@ -307,6 +307,10 @@ func TestWireAddresses(t *testing.T) {
 		},
 		"IPv4, from where it is bound": {
 			socket{four: true, bound: ip("192.0.2.1")}, route{peer{ip("192.0.2.7"), 1069, 0}, ip("192.0.2.1")},
+			&unix.SockaddrInet4{Port: 1069, Addr: [4]byte{192, 0, 2, 7}}, nil,
+		},
+		"IPv4, from anywhere, although bound": {
+			socket{four: true, bound: ip("192.0.2.1")}, route{peer: peer{ip("192.0.2.7"), 1069, 0}},
 			&unix.SockaddrInet4{Port: 1069, Addr: [4]byte{192, 0, 2, 7}}, nil,
 		},
 		"IPv4 on a dual-stack socket": {

@@ -5,12 +5,10 @@ package tftp
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,14 +27,6 @@ type wired struct {
 	wire
 	conn *net.UDPConn
 	port uint16
-}
-
-// forEachWire runs f with a wire of each kind, on a socket for the network and address.
-func forEachWire(t *testing.T, network, address string, f func(t *testing.T, w *wired)) {
-	t.Helper()
-	for name, open := range wireKinds() {
-		t.Run(name, func(t *testing.T) { f(t, openWired(t, open, network, address)) })
-	}
 }
 
 func openWired(t testing.TB, open func(*net.UDPConn) (wire, error), network, address string) *wired {
@@ -131,26 +121,29 @@ func TestWireAnswersFromTheAddressAsked(t *testing.T) {
 	}
 	for name, tc := range table {
 		t.Run(name, func(t *testing.T) {
-			forEachWire(t, tc.network, tc.bind, func(t *testing.T, w *wired) {
-				client := newProbe(t)
-				client.send(netip.AddrPortFrom(netip.MustParseAddr(tc.ask), w.port), "question")
-				packet, to, r := w.take(t)
-				if packet != "question" {
-					t.Errorf("received %q", packet)
-				}
-				if to.asked.String() != tc.wantAsked {
-					t.Errorf("asked = %v, want %s", to.asked, tc.wantAsked)
-				}
-				if got := client.conn.LocalAddr().(*net.UDPAddr).AddrPort().Port(); uint32(got) != r.peer.port {
-					t.Errorf("client's port = %d, want %d", r.peer.port, got)
-				}
-				w.queue(r, []byte("answer"), nil, nil)
-				w.flush()
-				answer, from := client.hear()
-				if want := netip.AddrPortFrom(netip.MustParseAddr(tc.wantFrom), w.port); answer != "answer" || from != want {
-					t.Errorf("client heard %q from %v, want it from %v", answer, from, want)
-				}
-			})
+			for name, open := range wireKinds() {
+				t.Run(name, func(t *testing.T) {
+					w := openWired(t, open, tc.network, tc.bind)
+					client := newProbe(t)
+					client.send(netip.AddrPortFrom(netip.MustParseAddr(tc.ask), w.port), "question")
+					packet, to, r := w.take(t)
+					if packet != "question" {
+						t.Errorf("received %q", packet)
+					}
+					if to.asked.String() != tc.wantAsked {
+						t.Errorf("asked = %v, want %s", to.asked, tc.wantAsked)
+					}
+					if got := client.conn.LocalAddr().(*net.UDPAddr).AddrPort().Port(); uint32(got) != r.peer.port {
+						t.Errorf("client's port = %d, want %d", r.peer.port, got)
+					}
+					w.queue(r, []byte("answer"), nil, nil)
+					w.flush()
+					answer, from := client.hear()
+					if want := netip.AddrPortFrom(netip.MustParseAddr(tc.wantFrom), w.port); answer != "answer" || from != want {
+						t.Errorf("client heard %q from %v, want it from %v", answer, from, want)
+					}
+				})
+			}
 		})
 	}
 }
@@ -209,28 +202,31 @@ func TestWireSends(t *testing.T) {
 		"blocks that become fragments":        window(2, 60_000, 5000),
 	} {
 		t.Run(name, func(t *testing.T) {
-			forEachWire(t, "udp", ":0", func(t *testing.T, w *wired) {
-				for _, host := range []string{"127.0.0.1", "::1"} {
-					client := newProbe(t)
-					client.send(netip.AddrPortFrom(netip.MustParseAddr(host), w.port), "question")
-					_, _, r := w.take(t)
-					var want, got []string
-					for _, p := range packets {
-						header := []byte(p[0])
-						w.queue(r, header, []byte(p[1]), []byte(p[2]))
-						clear(header) // it belongs to the caller again
-						want = append(want, p[0]+p[1]+p[2])
+			for name, open := range wireKinds() {
+				t.Run(name, func(t *testing.T) {
+					w := openWired(t, open, "udp", ":0")
+					for _, host := range []string{"127.0.0.1", "::1"} {
+						client := newProbe(t)
+						client.send(netip.AddrPortFrom(netip.MustParseAddr(host), w.port), "question")
+						_, _, r := w.take(t)
+						var want, got []string
+						for _, p := range packets {
+							header := []byte(p[0])
+							w.queue(r, header, []byte(p[1]), []byte(p[2]))
+							clear(header) // it belongs to the caller again
+							want = append(want, p[0]+p[1]+p[2])
+						}
+						w.flush()
+						for range want {
+							packet, _ := client.hear()
+							got = append(got, packet)
+						}
+						if diff := cmp.Diff(want, got); diff != "" {
+							t.Errorf("to %s (-want +got):\n%s", host, diff)
+						}
 					}
-					w.flush()
-					for range want {
-						packet, _ := client.hear()
-						got = append(got, packet)
-					}
-					if diff := cmp.Diff(want, got); diff != "" {
-						t.Errorf("to %s (-want +got):\n%s", host, diff)
-					}
-				}
-			})
+				})
+			}
 		})
 	}
 }
@@ -239,32 +235,36 @@ func TestWireSends(t *testing.T) {
 func TestWireSendsToManyClients(t *testing.T) {
 	const clients, window = batch + 6, 20
 	block := bytes.Repeat([]byte("x"), 50)
-	forEachWire(t, "udp", ":0", func(t *testing.T, w *wired) {
-		probes, routes := make([]*probe, clients), make([]*route, clients)
-		for i := range probes {
-			probes[i] = newProbe(t)
-			addr := netip.AddrFrom4([4]byte{127, 0, 0, byte(1 + i)})
-			if i%2 == 1 {
-				addr = netip.IPv6Loopback()
+	for name, open := range wireKinds() {
+		t.Run(name, func(t *testing.T) {
+			w := openWired(t, open, "udp", ":0")
+			probes, routes, asked := make([]*probe, clients), make([]*route, clients), make([]netip.AddrPort, clients)
+			for i := range probes {
+				probes[i] = newProbe(t)
+				addr := netip.AddrFrom4([4]byte{127, 0, 0, byte(1 + i)})
+				if i%2 == 1 {
+					addr = netip.IPv6Loopback()
+				}
+				asked[i] = netip.AddrPortFrom(addr, w.port)
+				probes[i].send(asked[i], "question")
+				_, _, routes[i] = w.take(t)
 			}
-			probes[i].send(netip.AddrPortFrom(addr, w.port), "question")
-			_, _, routes[i] = w.take(t)
-		}
-		for i, r := range routes {
-			for n := range window {
-				w.queue(r, fmt.Appendf(nil, "%d/%d", i, n), block, block)
-			}
-		}
-		w.flush()
-		for i, p := range probes {
-			for n := range window {
-				want := fmt.Sprintf("%d/%d%s%s", i, n, block, block)
-				if got, _ := p.hear(); got != want {
-					t.Fatalf("client %d heard %q, want %q", i, got, want)
+			for i, r := range routes {
+				for n := range window {
+					w.queue(r, fmt.Appendf(nil, "%02d/%02d", i, n), block, block)
 				}
 			}
-		}
-	})
+			w.flush()
+			for i, p := range probes {
+				for n := range window {
+					want := fmt.Sprintf("%02d/%02d%s%s", i, n, block, block)
+					if got, from := p.hear(); got != want || from != asked[i] {
+						t.Fatalf("client %d heard %q from %v, want %q from %v", i, got, from, want, asked[i])
+					}
+				}
+			}
+		})
+	}
 }
 
 // A socket with one client needs no address.
@@ -312,210 +312,57 @@ func TestWireOfOneClient(t *testing.T) {
 }
 
 func TestWireReceives(t *testing.T) {
-	forEachWire(t, "udp", ":0", func(t *testing.T, w *wired) {
-		client := newProbe(t)
-		to := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), w.port)
-		for name, packet := range map[string]string{
-			"nothing at all":      "",
-			"the longest request": strings.Repeat("x", maxRequestLen),
-			"a longer one":        strings.Repeat("x", maxRequestLen+1),
-		} {
-			client.send(to, packet)
-			if got, _, _ := w.take(t); got != packet {
-				t.Errorf("%s: received %d bytes, want %d", name, len(got), len(packet))
-			}
-		}
-		client.send(to, strings.Repeat("x", 9000))
-		if got, _, _ := w.take(t); len(got) != maxRequestLen+1 {
-			t.Errorf("of 9000 bytes received %d, want %d", len(got), maxRequestLen+1)
-		}
-
-		// Clients of both families in turn.
-		for _, host := range []string{"127.0.0.2", "::1", "127.0.0.2", "::1", "127.0.0.3"} {
-			client.send(netip.AddrPortFrom(netip.MustParseAddr(host), w.port), "question")
-			if _, to, _ := w.take(t); to.asked.String() != host || to.local != to.asked {
-				t.Errorf("asked %v, answers from %v, want %s", to.asked, to.local, host)
-			}
-		}
-
-		// All that has come in before it looks. More would need a larger queue than some systems allow.
-		const many = 500
-		for i := range many {
-			client.send(to, fmt.Sprint("packet ", i))
-		}
-		for next := 0; next < many; {
-			datagrams, err := w.receive(patience)
-			if err != nil || len(datagrams) == 0 {
-				t.Fatalf("receive() = %v, %v after %d datagrams", datagrams, err, next)
-			}
-			for i, d := range datagrams {
-				if want := fmt.Sprint("packet ", next); string(d.data) != want {
-					t.Fatalf("received %q, want %q", d.data, want)
-				}
-				if got := w.destination(i).asked; got != to.Addr() {
-					t.Fatalf("datagram %d was sent to %v, want %v", next, got, to.Addr())
-				}
-				next++
-			}
-		}
-		if n := w.overflowed(); n != 0 {
-			t.Errorf("overflowed() = %d", n)
-		}
-	})
-}
-
-func TestWireWaits(t *testing.T) {
-	forEachWire(t, "udp", ":0", func(t *testing.T, w *wired) {
-		client := newProbe(t)
-		to := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), w.port)
-		wantNone := func(wait time.Duration) {
-			t.Helper()
-			if datagrams, err := w.receive(wait); err != nil || len(datagrams) != 0 {
-				t.Errorf("receive(%v) = %v, %v, want none", wait, datagrams, err)
-			}
-		}
-		wantOne := func(wait time.Duration) {
-			t.Helper()
-			client.send(to, "packet")
-			if datagrams, err := w.receive(wait); err != nil || len(datagrams) != 1 {
-				t.Errorf("receive(%v) = %v, %v, want one", wait, datagrams, err)
-			}
-		}
-		wantWait := func(wait time.Duration) {
-			t.Helper()
-			began := time.Now()
-			wantNone(wait)
-			if took := time.Since(began); took < wait {
-				t.Errorf("receive(%v) returned after %v", wait, took)
-			}
-		}
-		for _, wait := range []time.Duration{0, 1, time.Millisecond, 3 * time.Millisecond} {
-			wantWait(wait)
-			wantOne(-1) // the time that has passed does no harm
-			wantNone(wait)
-			wantOne(time.Minute)
-			wantNone(wait)
-			wantOne(never)
-		}
-		w.wake()
-		w.wake()
-		wantNone(-1)
-		wantWait(3 * time.Millisecond) // both wakes were one
-		wantOne(-1)
-		w.wake()
-		wantNone(time.Minute)
-		wantNone(0)
-		wantOne(time.Minute)
-	})
-}
-
-// No wake is lost, whenever it comes.
-func TestWireWakes(t *testing.T) {
-	forEachWire(t, "udp", ":0", func(t *testing.T, w *wired) {
-		const rounds = 3000
-		client := newProbe(t)
-		to := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), w.port)
-		var posted atomic.Int64
-		seen := make(chan int64, rounds)
-		failed := make(chan error, 1)
-		go func() {
-			waits := []time.Duration{-1, time.Minute, time.Millisecond, -1, time.Hour}
-			for round, last := 0, int64(0); last < rounds; round++ {
-				if _, err := w.receive(waits[round%len(waits)]); err != nil {
-					failed <- err
-					return
-				}
-				if now := posted.Load(); now != last {
-					last = now
-					seen <- now
-				}
-			}
-		}()
-		for i := range int64(rounds) {
-			if i%3 == 0 {
-				client.send(to, "packet")
-			}
-			posted.Add(1)
-			w.wake()
-			select {
-			case got := <-seen:
-				if got != i+1 {
-					t.Fatalf("saw %d, want %d", got, i+1)
-				}
-			case err := <-failed:
-				t.Fatal(err)
-			case <-time.After(patience):
-				t.Fatalf("wake %d was lost", i)
-			}
-		}
-	})
-}
-
-func TestWireEnds(t *testing.T) {
-	forEachWire(t, "udp", ":0", func(t *testing.T, w *wired) {
-		ended := make(chan error, 1)
-		waits := make(chan struct{})
-		go func() {
-			close(waits)
-			for {
-				if _, err := w.receive(-1); err != nil {
-					ended <- err
-					return
-				}
-			}
-		}()
-		<-waits
-		_ = w.conn.Close()
-		select {
-		case err := <-ended:
-			if !errors.Is(err, net.ErrClosed) {
-				t.Errorf("receive() = %v, want %v", err, net.ErrClosed)
-			}
-		case <-time.After(patience):
-			t.Fatal("receive() still waits")
-		}
-		for _, wait := range []time.Duration{-1, 0, time.Millisecond} {
-			if _, err := w.receive(wait); !errors.Is(err, net.ErrClosed) {
-				t.Errorf("receive(%v) = %v, want %v", wait, err, net.ErrClosed)
-			}
-		}
-		w.wake()
-		w.queue(&route{}, []byte("nobody hears this"), nil, nil)
-		w.flush()
-	})
-}
-
-func TestWireAllocatesNothing(t *testing.T) {
-	header, block := make([]byte, headerLen), make([]byte, 512)
-	question := []byte("question")
-	for name, addr := range map[string]string{"IPv4": "127.0.0.2", "IPv6": "::1"} {
+	for name, open := range wireKinds() {
 		t.Run(name, func(t *testing.T) {
-			forEachWire(t, "udp", ":0", func(t *testing.T, w *wired) {
-				client := newProbe(t)
-				to := netip.AddrPortFrom(netip.MustParseAddr(addr), w.port)
-				client.send(to, "question")
-				_, _, r := w.take(t)
-				round := func() {
-					if _, err := client.conn.WriteToUDPAddrPort(question, to); err != nil {
-						t.Fatal(err)
-					}
-					if datagrams, err := w.receive(time.Minute); err != nil || len(datagrams) != 1 {
-						t.Fatalf("receive() = %v, %v", datagrams, err)
-					}
-					for range 4 {
-						w.queue(r, header, block, block)
-					}
-					w.flush()
-					for range 4 {
-						if _, _, err := client.conn.ReadFromUDPAddrPort(client.buf); err != nil {
-							t.Fatal(err)
-						}
-					}
+			w := openWired(t, open, "udp", ":0")
+			client := newProbe(t)
+			to := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), w.port)
+			for name, packet := range map[string]string{
+				"nothing at all":      "",
+				"the longest request": strings.Repeat("x", maxRequestLen),
+				"a longer one":        strings.Repeat("x", maxRequestLen+1),
+			} {
+				client.send(to, packet)
+				if got, _, _ := w.take(t); got != packet {
+					t.Errorf("%s: received %d bytes, want %d", name, len(got), len(packet))
 				}
-				if n := testing.AllocsPerRun(100, round); n != 0 {
-					t.Errorf("%v allocations for a window, want 0", n)
+			}
+			client.send(to, strings.Repeat("x", 9000))
+			if got, _, _ := w.take(t); len(got) != maxRequestLen+1 {
+				t.Errorf("of 9000 bytes received %d, want %d", len(got), maxRequestLen+1)
+			}
+
+			// Clients of both families in turn.
+			for _, host := range []string{"127.0.0.2", "::1", "127.0.0.2", "::1", "127.0.0.3"} {
+				client.send(netip.AddrPortFrom(netip.MustParseAddr(host), w.port), "question")
+				if _, to, _ := w.take(t); to.asked.String() != host || to.local != to.asked {
+					t.Errorf("asked %v, answers from %v, want %s", to.asked, to.local, host)
 				}
-			})
+			}
+
+			// All that has come in before it looks. More would need a larger queue than some systems allow.
+			const many = 500
+			for i := range many {
+				client.send(to, fmt.Sprint("packet ", i))
+			}
+			for next := 0; next < many; {
+				datagrams, err := w.receive(patience)
+				if err != nil || len(datagrams) == 0 {
+					t.Fatalf("receive() = %v, %v after %d datagrams", datagrams, err, next)
+				}
+				for i, d := range datagrams {
+					if want := fmt.Sprint("packet ", next); string(d.data) != want {
+						t.Fatalf("received %q, want %q", d.data, want)
+					}
+					if got := w.destination(i).asked; got != to.Addr() {
+						t.Fatalf("datagram %d was sent to %v, want %v", next, got, to.Addr())
+					}
+					next++
+				}
+			}
+			if n := w.overflowed(); n != 0 {
+				t.Errorf("overflowed() = %d", n)
+			}
 		})
 	}
 }

@@ -53,7 +53,7 @@ func parseStat(line []byte) (process, error) {
 	}
 	return process{
 		pid: pid, parent: int(numbers[4]),
-		cpu:      time.Duration(numbers[14]+numbers[15]+0) * tick,
+		cpu:      time.Duration(numbers[14]+numbers[15]+numbers[16]+numbers[17]) * tick,
 		resident: numbers[24] * int64(os.Getpagesize()),
 	}, nil
 }
