@@ -41,6 +41,10 @@ latency: ## print the time from an edit by kubectl to what TFTP serves, median a
 bench: ## benchmarks
 	go test -run '^$$' -bench . -benchmem ./pkg/...
 
+.PHONY: bench-tftp
+bench-tftp: bin/netboot ## measure our TFTP server against five others (BENCH_ARGS=-quick: in two minutes); needs Debian and root
+	hack/bench-tftp.sh $(BENCH_ARGS)
+
 .PHONY: fuzz
 fuzz: ## each fuzz test for FUZZTIME
 	hack/fuzz.sh $(FUZZTIME)

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/netboot-operator/netboot-operator/pkg/tftp"
 )
@@ -59,6 +60,7 @@ func (d *directory) ServeTFTP(_ context.Context, r *tftp.Request) (*tftp.Body, e
 	return &tftp.Body{
 		File: f, Size: info.Size(), Closer: f, Name: name,
 		Identity: name + " " + info.ModTime().String(), // when it is changed, it is another file
+		FreshFor: time.Second,                          // so much later a change may be seen
 	}, nil
 }
 

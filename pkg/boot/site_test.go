@@ -43,6 +43,7 @@ type site struct {
 	local    string // the folder in which all that is on disk lies; no answer may hold its name
 	files    string // the folder of file URLs
 	log      *journal
+	handler  *boot.Handler
 }
 
 // newSite starts a site with the loaders given by their paths, each of which holds its own path. When the test ends, it
@@ -89,6 +90,7 @@ func newSite(t *testing.T, loaders []string, edits ...func(*boot.Options)) *site
 		edit(&options)
 	}
 	handler := boot.New(options)
+	s.handler = handler
 
 	server := &httptest.Server{Listener: web, Config: &http.Server{Handler: handler}}
 	server.Start()

@@ -6,6 +6,7 @@ package boot
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/netboot-operator/netboot-operator/pkg/render"
 	"github.com/netboot-operator/netboot-operator/pkg/tftp"
@@ -40,13 +41,21 @@ func (h *Handler) ServeTFTP(ctx context.Context, r *tftp.Request) (*tftp.Body, e
 	return tftpBody(file), nil
 }
 
+// freshFor is how much later than by HTTP a loader or artifact that was replaced may be seen by TFTP: in a boot storm all
+// machines ask for the same few.
+const freshFor = time.Second
+
 // tftpBody returns a File in the form that the TFTP server wants. What is the same file is read once for all machines
-// that ask for it.
+// that ask for it; what is for one machine is looked up each time, so that its policy holds at once.
 func tftpBody(f *File) *tftp.Body {
 	if t, ok := f.Content.(text); ok {
 		return tftp.Bytes(t.bytes)
 	}
-	return &tftp.Body{File: f.Content, Size: f.Size, Identity: f.identity, Closer: f.Content}
+	b := &tftp.Body{File: f.Content, Size: f.Size, Identity: f.identity, Closer: f.Content}
+	if f.Machine == "" && f.identity != "" {
+		b.FreshFor = freshFor
+	}
+	return b
 }
 
 // Transferred logs how a transfer ended. It is the tftp.Options.Observe of a server whose Handler is h; refusals were

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 )
 
 // A Body is what a request gets: Bytes in memory, a File of known size that can be read from any place, or a Stream that is
@@ -28,6 +29,11 @@ type Body struct {
 	// Closer is closed once, when the Body is needed no more: never while the File is being read, but perhaps in the middle
 	// of a Read of the Stream, which it should end. It may be nil.
 	Closer io.Closer
+
+	// FreshFor is how long other requests for the same name and mode, from whichever client, get this Body without the
+	// handler being asked: for what depends on the name alone. It is for Bytes without a Closer, and Files with an
+	// Identity, which then stay open as long. 0: the handler is asked each time.
+	FreshFor time.Duration
 
 	// Name is what was served, for the [Record]. It may be empty.
 	Name string

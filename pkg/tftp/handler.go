@@ -39,17 +39,6 @@ type Handler interface {
 	ServeTFTP(ctx context.Context, r *Request) (*Body, error)
 }
 
-// A PromptHandler is a [Handler] that can answer some requests from memory, which spares them the way to a goroutine and
-// back: in a boot storm, the larger part of what a small answer costs.
-//
-// PromptTFTP is asked first, by the loop that serves all clients. It must wait for nothing (a disk, another machine, a lock
-// that is held for long) and take no longer than some microseconds; where it would, it returns false, and ServeTFTP is
-// asked. What it returns otherwise means the same as there. It is called from many goroutines at once.
-type PromptHandler interface {
-	Handler
-	PromptTFTP(r *Request) (b *Body, ok bool, err error)
-}
-
 // HandlerFunc is a function that is a [Handler].
 type HandlerFunc func(ctx context.Context, r *Request) (*Body, error)
 

@@ -25,7 +25,6 @@ const (
 // A Server answers read requests with what its handler opens. Make one with New.
 type Server struct {
 	handler Handler
-	prompt  PromptHandler // the handler, if it is one; or nil
 	options Options
 	books   *books
 	metrics *metrics
@@ -45,9 +44,7 @@ func New(h Handler, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("TFTP server: %w", err)
 	}
-	s := &Server{handler: h, options: o, books: newBooks(o), metrics: m, mtus: newMTUCache()}
-	s.prompt, _ = h.(PromptHandler)
-	return s, nil
+	return &Server{handler: h, options: o, books: newBooks(o), metrics: m, mtus: newMTUCache()}, nil
 }
 
 // timing returns when to send again to a client that asked for the given timeout; 0: for none.
@@ -111,9 +108,10 @@ func ListenAndServe(ctx context.Context, address string, h Handler, o Options) e
 func newShard(s *Server, w wire, transfers context.Context, records chan<- Record) *shard {
 	x := &shard{
 		server: s, wire: w, epoch: time.Now(), transfers: transfers, sessions: map[peer]*session{}, records: records,
-		mail: mailbox{wake: w.wake, bell: make(chan struct{}, 1)},
+		mail: mailbox{wake: w.wake, bell: make(chan struct{}, 1)}, header: [headerLen]byte{0, byte(opData)},
 	}
-	x.cache = newCache(int(s.options.CacheBytes), x.do, w.flush)
+	x.cache = newCache(s.options.CacheBytes, x.do, w.flush)
+	x.fresh = fresh{cache: x.cache, bodies: map[freshKey]freshBody{}}
 	return x
 }
 
@@ -142,45 +140,27 @@ type opening struct {
 
 // open asks the handler. It may take long.
 func (s *Server) open(ctx context.Context, r *Request) (o opening) {
-	defer o.guard()
-	o.body, o.err = s.handler.ServeTFTP(ctx, r)
-	s.ready(ctx, r, &o)
-	return o
-}
-
-// promptly asks the handler for what it has in memory; ok is false if it does not.
-func (s *Server) promptly(ctx context.Context, r *Request) (o opening, ok bool) {
-	if s.prompt == nil {
-		return opening{}, false
-	}
-	defer o.guard()
-	ok = true // a panic is an answer
-	if o.body, ok, o.err = s.prompt.PromptTFTP(r); !ok {
-		return opening{}, false
-	}
-	s.ready(ctx, r, &o)
-	return o, true
-}
-
-// guard makes a panic of the handler an error.
-func (o *opening) guard() {
-	if p := recover(); p != nil {
-		o.err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-	}
-}
-
-// ready makes what the handler returned ready to be sent.
-func (s *Server) ready(ctx context.Context, r *Request, o *opening) {
-	if o.err != nil {
-		return
+	defer func() {
+		if p := recover(); p != nil {
+			o.err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	if o.body, o.err = s.handler.ServeTFTP(ctx, r); o.err != nil {
+		return o
 	}
 	if o.body, o.err = prepare(ctx, r, o.body); o.err != nil {
-		return
+		return o
 	}
-	o.most = s.limits(r, o.body)
+	return s.opening(r, o.body)
+}
+
+// opening finds the way to the client for a body.
+func (s *Server) opening(r *Request, b *Body) opening {
+	o := opening{body: b, most: s.limits(r, b)}
 	if s.options.Ports.mode != portsShared {
 		o.port, o.err = s.openPort(r.Local, r.Client)
 	}
+	return o
 }
 
 // limits returns the largest block and window to agree to: what the server and the body allow and, unless fragments are

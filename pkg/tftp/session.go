@@ -145,6 +145,7 @@ func (x *session) perform(next step) {
 		if !ok {
 			return // the session has ended
 		}
+		x.flush()
 		x.transfer.departed(next, upTo, x.shard.now)
 		x.shard.tally.retransmits += uint64(x.transfer.resent - resent)
 	}
@@ -158,8 +159,7 @@ func (x *session) send(s step) (upTo int64, ok bool) {
 		return 0, x.emit(x.oack, nil, nil)
 	}
 	size := x.transfer.blockSize
-	var header [headerLen]byte
-	binary.BigEndian.PutUint16(header[:], opData)
+	header := x.shard.header[:]
 	for block := s.from; block <= s.to; block++ {
 		one, two, there := x.content.block((block-1)*int64(size), size)
 		if !there {
@@ -170,7 +170,7 @@ func (x *session) send(s step) (upTo int64, ok bool) {
 			return block - 1, true
 		}
 		binary.BigEndian.PutUint16(header[2:], x.transfer.number(block))
-		if !x.emit(header[:], one, two) {
+		if !x.emit(header, one, two) {
 			return 0, false
 		}
 		if n := len(one) + len(two); n < size {
@@ -205,6 +205,14 @@ func (x *session) say(e *Error) {
 		return
 	}
 	x.shard.emit(x.port, &x.route, packet, nil, nil)
+	x.flush()
+}
+
+// flush sends what is queued at a port of the session's own; the shard's is flushed for all sessions at once.
+func (x *session) flush() {
+	if x.port != nil {
+		x.port.wire.flush()
+	}
 }
 
 // end is the one way out: it tells the client where that makes sense, lets go of all that the session has, and reports.

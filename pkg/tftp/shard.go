@@ -39,7 +39,9 @@ type shard struct {
 	unproven list.List // of *session, in the order of arrival: those whose client has not answered
 	wheel    wheel
 	cache    *cache
+	fresh    fresh
 	tally    tally
+	header   [headerLen]byte // of the DATA packet that is being sent
 
 	pending int // what do has begun and not ended
 	records chan<- Record
@@ -64,9 +66,9 @@ func (s *shard) do(work func() (then func())) {
 func (s *shard) run(ctx context.Context, grace time.Duration) error {
 	deadline := time.Duration(-1)
 	for {
-		pause := s.wheel.pause(s.now)
-		if deadline >= 0 && (pause < 0 || pause > deadline-s.now) {
-			pause = max(0, deadline-s.now)
+		pause := sooner(s.wheel.pause(s.now), s.fresh.pause(s.now))
+		if deadline >= 0 {
+			pause = sooner(pause, max(0, deadline-s.now))
 		}
 		datagrams, err := s.wire.receive(pause)
 		s.now = time.Since(s.epoch)
@@ -80,6 +82,7 @@ func (s *shard) run(ctx context.Context, grace time.Duration) error {
 		s.tally.received += uint64(len(datagrams))
 		s.mail.deliver()
 		s.wheel.advance(s.now, (*session).expire)
+		s.fresh.expire(s.now)
 		if ctx.Err() != nil {
 			if !s.draining {
 				s.draining, deadline = true, s.now+grace
@@ -96,8 +99,17 @@ func (s *shard) run(ctx context.Context, grace time.Duration) error {
 	}
 }
 
+// sooner returns the shorter of two pauses, of which a negative one is for ever.
+func sooner(a, b time.Duration) time.Duration {
+	if a < 0 || b >= 0 && b < a {
+		return b
+	}
+	return a
+}
+
 // drain waits until the goroutines have noticed that it is over. run has ended: what they post is delivered here.
 func (s *shard) drain() error {
+	s.fresh.dropAll()
 	patience := time.NewTimer(lastCall)
 	defer patience.Stop()
 	for {
@@ -203,15 +215,20 @@ func (s *shard) ask(i int, d *datagram) {
 		s.tally.drop(dropUnproven)
 		s.unproven.Front().Value.(*session).end(OutcomeNeverAnswered, errMany)
 	}
-	if o, ok := s.server.promptly(s.transfers, &x.request); ok {
-		s.opened(x, o)
+	if b := s.fresh.find(&x.request, s.now); b != nil {
+		s.opened(x, s.server.opening(&x.request, b))
 		return
 	}
 	ctx, cancel := context.WithCancel(s.transfers)
 	x.cancel = cancel
 	s.do(func() func() {
 		o := s.server.open(ctx, &x.request)
-		return func() { s.opened(x, o) }
+		return func() {
+			s.opened(x, o)
+			if o.err == nil && !x.over {
+				s.fresh.keep(&x.request, o.body, s.now)
+			}
+		}
 	})
 }
 
@@ -267,12 +284,11 @@ func (s *shard) afford(client netip.Addr, asked, answered, n int) bool {
 func (s *shard) emit(p *port, r *route, header, one, two []byte) {
 	s.tally.sent++
 	s.tally.sentBytes += uint64(len(header) + len(one) + len(two))
+	w := s.wire
 	if p != nil {
-		p.wire.queue(r, header, one, two)
-		p.wire.flush()
-		return
+		w = p.wire
 	}
-	s.wire.queue(r, header, one, two)
+	w.queue(r, header, one, two)
 }
 
 // report hands a record to whoever observes, who may be slow: then it is lost, and counted.

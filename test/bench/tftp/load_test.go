@@ -241,3 +241,22 @@ func TestFloodComesFromAllOver(t *testing.T) {
 		t.Errorf("%d requests came from %d addresses, %d without options", count, len(forgedFrom), plain)
 	}
 }
+
+// TestLateAnswersStayWithTheirSession has an answer come due after its session has left its place to the next one.
+func TestLateAnswersStayWithTheirSession(t *testing.T) {
+	o, err := newLoop(load{server: nobody(t), file: testFile(10), clients: 1, sessions: 2, limit: time.Hour, retry: time.Hour}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.close()
+	o.start = time.Now()
+	err = o.begin(0)
+	o.answers.push(note{place: 0, number: o.sessions[0].number})
+	err = errors.Join(err, o.end(0)) // the second takes the place of the first
+	if err = errors.Join(err, o.turn(0)); err != nil {
+		t.Fatal(err)
+	}
+	if o.started != 2 || o.outcome.delayed != 0 {
+		t.Errorf("%d sessions, %d answers sent, want 2 and 0", o.started, o.outcome.delayed)
+	}
+}

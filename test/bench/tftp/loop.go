@@ -302,7 +302,7 @@ func (o *loop) read(fd int32) error {
 	now := o.now()
 	s := &o.sessions[place]
 	for i := range n {
-		if true {
+		if s.luck != nil && s.luck.Float64() < o.loss {
 			continue
 		}
 		from := &o.receiver.from[i]
