@@ -73,6 +73,8 @@ func (w *memWire) wake() {
 
 func (w *memWire) overflowed() uint64 { return 0 }
 
+func (w *memWire) close() {}
+
 // A virtual is a loop in virtual time.
 type virtual struct {
 	*shard
@@ -93,7 +95,7 @@ func inVirtualTime(t *testing.T, h Handler, o Options, sent func(to peer, packet
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		v := &virtual{wire: newMemWire(sent), records: make(chan Record, 1<<17), ended: make(chan error, 1), stop: cancel}
-		v.shard = newShard(server, v.wire, context.WithoutCancel(ctx), v.records)
+		v.shard = newShard(context.WithoutCancel(ctx), server, v.wire, v.records)
 		context.AfterFunc(ctx, v.wire.wake)
 		go func() {
 			err := v.run(ctx, server.options.ShutdownGrace)

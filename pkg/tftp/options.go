@@ -4,6 +4,7 @@
 package tftp
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,11 @@ const (
 	maxBlockSize     = 65464 // bytes (RFC 2348)
 	maxWindowSize    = 65535 // blocks (RFC 7440)
 	maxTimeout       = 255   // seconds (RFC 2349)
+	maxValueLen      = 20    // bytes: as many as the largest tsize has
+
+	// maxWindow is the largest window that is agreed to, in blocks. With less than half of the 65536 block numbers on
+	// their way, an ACK of long ago can't be taken for one of a block that is to come.
+	maxWindow = 1<<15 - 1
 )
 
 // terms are what client and server agreed on.
@@ -37,36 +43,41 @@ type limits struct {
 // good as not asked. The timeout is the client's to choose: U-Boot ends a transfer if it comes back changed, so that it
 // is repeated or left out. GRUB compares names byte by byte, so that they go back as they came. A name that comes a
 // second time is ignored (RFC 2347 allows one).
+//
+// Left out are multicast (RFC 2090), utimeout, which no boot loader asks for and the measured round trip makes pointless,
+// and Windows' msftwindow: with it each ACK names the size of the next window, and without it the client is content with
+// windowsize.
 func negotiate(asked []Option, most limits, size int64) terms {
 	t := terms{blockSize: defaultBlockSize, window: 1}
-	seen := make(map[string]bool, len(asked))
+	seen := make([]string, 0, 4)
 	for _, o := range asked {
 		name := strings.ToLower(o.Name)
-		if seen[name] {
+		switch name {
+		case "blksize", "windowsize", "timeout", "tsize":
+		default:
 			continue
 		}
-		seen[name] = true
-		switch name {
-		case "blksize":
-			if n, ok := number(o.Value, minBlockSize, maxBlockSize); ok {
-				t.blockSize = min(n, most.blockSize)
-				t.accept(o.Name, strconv.Itoa(t.blockSize))
-			}
-		case "windowsize":
-			if n, ok := number(o.Value, 1, maxWindowSize); ok {
-				t.window = min(n, most.window)
-				t.accept(o.Name, strconv.Itoa(t.window))
-			}
-		case "timeout":
-			if n, ok := number(o.Value, 1, maxTimeout); ok {
-				t.timeout = time.Duration(n) * time.Second
-				t.accept(o.Name, o.Value)
-			}
-		case "tsize":
+		if slices.Contains(seen, name) {
+			continue
+		}
+		seen = append(seen, name)
+		n, ok := number(o.Value)
+		if !ok {
+			continue
+		}
+		switch {
+		case name == "blksize" && n >= minBlockSize && n <= maxBlockSize:
+			t.blockSize = min(int(n), most.blockSize)
+			t.accept(o.Name, strconv.Itoa(t.blockSize))
+		case name == "windowsize" && n >= 1 && n <= maxWindowSize:
+			t.window = min(int(n), most.window, maxWindow)
+			t.accept(o.Name, strconv.Itoa(t.window))
+		case name == "timeout" && n >= 1 && n <= maxTimeout:
+			t.timeout = time.Duration(n) * time.Second
+			t.accept(o.Name, o.Value)
+		case name == "tsize" && size >= 0:
 			// The value asked with means nothing, but is 0 from all that follow RFC 2349.
-			if _, err := strconv.ParseUint(o.Value, 10, 64); err == nil && size >= 0 {
-				t.accept(o.Name, strconv.FormatInt(size, 10))
-			}
+			t.accept(o.Name, strconv.FormatInt(size, 10))
 		}
 	}
 	return t
@@ -76,11 +87,12 @@ func (t *terms) accept(name, value string) {
 	t.accepted = append(t.accepted, Option{name, value})
 }
 
-// number reads a decimal number without a sign between least and most.
-func number(s string, least, most int) (int, bool) {
-	n, err := strconv.ParseUint(s, 10, 32)
-	if err != nil || n < uint64(least) || n > uint64(most) {
+// number reads a decimal number without a sign. Zeros may lead, but not so many that a timeout, which goes back as it came,
+// makes the OACK longer than a packet may be.
+func number(s string) (uint64, bool) {
+	if len(s) > maxValueLen {
 		return 0, false
 	}
-	return int(n), true
+	n, err := strconv.ParseUint(s, 10, 64)
+	return n, err == nil
 }

@@ -26,6 +26,8 @@ const (
 	// maxRequestLen is the longest request that is read, in bytes. RFC 2347 allows 512; firmware with long paths and
 	// many options is not worth refusing.
 	maxRequestLen = 2048
+	// maxOptions is how many options of a request are read: several times as many as any client sends.
+	maxOptions = 32
 	// maxMessageLen is the longest ERROR message sent, in bytes: EDK2 keeps 127 with the NUL.
 	maxMessageLen = 126
 )
@@ -94,8 +96,8 @@ type request struct {
 
 // parseRequest reads an RRQ or WRQ. ok is false for anything else.
 //
-// Two faults of firmware are forgiven: a last string without its NUL, and a name without one, so that the mode sticks to
-// it ("bootxoctet"). An option without a value is dropped.
+// Three faults of firmware are forgiven: a last string without its NUL; a name without one, so that the mode sticks to it
+// ("bootxoctet"); and a name with more than one. An option without a value is dropped.
 func parseRequest(packet []byte) (r request, ok bool) {
 	if len(packet) < 2 || len(packet) > maxRequestLen {
 		return request{}, false
@@ -108,7 +110,7 @@ func parseRequest(packet []byte) (r request, ok bool) {
 	if !ok {
 		return request{}, false
 	}
-	mode, after, _ := bytes.Cut(rest, []byte{0})
+	mode, after, _ := bytes.Cut(bytes.TrimLeft(rest, "\x00"), []byte{0})
 	r.name, r.mode = string(name), Mode(strings.ToLower(string(mode)))
 	if !r.mode.known() {
 		if head, stuck := cutMode(r.name); stuck != "" {
@@ -135,10 +137,10 @@ func cutMode(s string) (name string, mode Mode) {
 	return s, ""
 }
 
-// parseOptions reads pairs of strings, each ended by NUL.
+// parseOptions reads pairs of strings, each ended by NUL, as many as are worth reading.
 func parseOptions(b []byte) []Option {
 	var options []Option
-	for len(b) > 0 {
+	for len(b) > 0 && len(options) < maxOptions {
 		name, rest, ok := bytes.Cut(b, []byte{0})
 		if !ok || len(rest) == 0 {
 			break
@@ -170,12 +172,6 @@ func parseReply(packet []byte) (r reply, ok bool) {
 		return reply{err: &Error{Code: ErrorCode(number), Message: string(message)}}, true
 	}
 	return reply{}, false
-}
-
-// appendDataHeader appends all of a DATA packet but the data.
-func appendDataHeader(b []byte, block uint16) []byte {
-	b = binary.BigEndian.AppendUint16(b, opData)
-	return binary.BigEndian.AppendUint16(b, block)
 }
 
 // newOACK returns an OACK packet.

@@ -74,13 +74,14 @@ func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {
 	if err != nil {
 		return fmt.Errorf("serve TFTP on %v: %w", conn.LocalAddr(), err)
 	}
+	defer w.close()
 	defer context.AfterFunc(ctx, w.wake)()
 
 	records := make(chan Record, observationQueue)
 	var observer sync.WaitGroup
 	observer.Go(func() { s.observe(records) })
 
-	x := newShard(s, w, context.WithoutCancel(ctx), records)
+	x := newShard(context.WithoutCancel(ctx), s, w, records)
 	err = x.run(ctx, s.options.ShutdownGrace)
 	if err != nil {
 		err = fmt.Errorf("serve TFTP on %v: %w", conn.LocalAddr(), err)
@@ -105,7 +106,7 @@ func ListenAndServe(ctx context.Context, address string, h Handler, o Options) e
 }
 
 // newShard returns a shard whose transfers run in a context that outlives that of Serve.
-func newShard(s *Server, w wire, transfers context.Context, records chan<- Record) *shard {
+func newShard(transfers context.Context, s *Server, w wire, records chan<- Record) *shard {
 	x := &shard{
 		server: s, wire: w, epoch: time.Now(), transfers: transfers, sessions: map[peer]*session{}, records: records,
 		mail: mailbox{wake: w.wake, bell: make(chan struct{}, 1)}, header: [headerLen]byte{0, byte(opData)},

@@ -76,20 +76,18 @@ func (s *shard) run(ctx context.Context, grace time.Duration) error {
 			s.endAll(OutcomeFailed, err)
 			return err
 		}
+		if ctx.Err() != nil && !s.draining {
+			s.draining, deadline = true, s.now+grace
+		}
 		for i := range datagrams {
-			s.take(i, &datagrams[i])
+			s.take(i, &datagrams[i]) //nolint:contextcheck // transfers outlive ctx
 		}
 		s.tally.received += uint64(len(datagrams))
 		s.mail.deliver()
 		s.wheel.advance(s.now, (*session).expire)
 		s.fresh.expire(s.now)
-		if ctx.Err() != nil {
-			if !s.draining {
-				s.draining, deadline = true, s.now+grace
-			}
-			if s.now >= deadline {
-				s.endAll(OutcomeShutdown, nil)
-			}
+		if s.draining && s.now >= deadline {
+			s.endAll(OutcomeShutdown, nil)
 		}
 		s.wire.flush()
 		s.settle()

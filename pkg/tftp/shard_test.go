@@ -96,7 +96,7 @@ func TestUnprovenMakesRoom(t *testing.T) {
 // Data that is late holds nobody else up, and a handler neither.
 func TestSlowBodies(t *testing.T) {
 	served := map[string]*Body{"quick": Text("x"), "slow": {File: slowFile(3 * time.Second), Size: 600}}
-	handler := HandlerFunc(func(ctx context.Context, r *Request) (*Body, error) {
+	handler := HandlerFunc(func(_ context.Context, r *Request) (*Body, error) {
 		if r.Name == "opens slowly" {
 			time.Sleep(3 * time.Second) //nolint:forbidigo // virtual time
 		}

@@ -31,7 +31,7 @@ func oddBodies() []string {
 // ServeTFTP counts the request, and opens what its name says.
 func (s *soak) ServeTFTP(ctx context.Context, r *Request) (*Body, error) {
 	number, kind := s.numberIn(r.Name)
-	s.wanted[number].Add(1)
+	s.counts[number].opened.Add(1)
 	data := s.file(number)
 	size, half := int64(len(data)), int64(len(data)/2)
 	switch kind {

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -44,22 +45,27 @@ func (s *soak) client(random *rand.Rand, local netip.Addr, number int) *soakClie
 	return c
 }
 
+// open takes a port that no client had lately: what is still under way to it would be for that one.
 func (c *soakClient) open() {
 	var err error
-	if c.conn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.local, 0))); err != nil {
-		c.t.Errorf("client: %v", err)
-		c.conn = new(net.UDPConn) // each call of which is an error
+	for range 100 { // others have ports, too
+		port := 10_000 + uint16(c.ports.Add(1)%50_000)
+		if c.conn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.local, port))); err == nil {
+			return
+		}
 	}
+	c.t.Errorf("client: %v", err)
+	c.conn = new(net.UDPConn) // each call of which is an error
 }
 
 func (c *soakClient) close() { _ = c.conn.Close() }
 
-// send sends a packet. One that the server takes up without asking the handler is counted here, the others there.
+// send sends a packet, and counts it if it is a request that the handler is not asked about.
 func (c *soakClient) send(packet []byte) {
 	r, ok := parseRequest(packet)
 	if ok && (r.opcode == opWrite || r.mode != Octet && r.mode != NetASCII) {
 		n, _ := c.numberIn(r.name)
-		c.wanted[n].Add(1)
+		c.counts[n].wrong.Add(1)
 	}
 	to := netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	if c.local.Is6() {
@@ -68,19 +74,25 @@ func (c *soakClient) send(packet []byte) {
 	if _, err := c.conn.WriteToUDPAddrPort(packet, netip.AddrPortFrom(to, c.port)); err != nil {
 		c.t.Errorf("client: %v", err)
 	}
+	runtime.Gosched() // so that the server comes in between
 }
 
-// hear returns the next packet, nil if none comes for some time.
+// hear returns the server's next packet, nil if none comes for some time.
 func (c *soakClient) hear(within time.Duration) []byte {
 	_ = c.conn.SetReadDeadline(time.Now().Add(within))
-	n, _, err := c.conn.ReadFromUDPAddrPort(c.buffer)
-	if err != nil {
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
+	for {
+		n, from, err := c.conn.ReadFromUDPAddrPort(c.buffer)
+		switch {
+		case err == nil && from.Port() == c.port:
+			return c.buffer[:n]
+		case err == nil: // of another program
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil
+		default:
 			c.t.Errorf("client: %v", err)
+			return nil
 		}
-		return nil
 	}
-	return c.buffer[:n]
 }
 
 // request asks for a kind of body.
@@ -107,7 +119,7 @@ func (c *soakClient) mustFetch(kind string, send func([]byte)) {
 	if strings.HasPrefix(c.tail, "netascii") {
 		want = bytes.ReplaceAll(bytes.ReplaceAll(want, []byte("\r"), []byte("\r\x00")), []byte("\n"), []byte("\r\n"))
 	}
-	for deadline := time.Now().Add(4 * patience); ; {
+	for deadline := time.Now().Add(soakPatience); ; {
 		got, err := c.fetch(kind, send)
 		switch {
 		case err == nil && bytes.Equal(got, want):
@@ -353,11 +365,18 @@ func (c *soakClient) liar() {
 // wrong asks for what is not done here, and is told so.
 func (c *soakClient) wrong() {
 	name := soakName("memory", c.number)
-	c.send([]byte(pick(c.random, []string{"\x00\x02" + name + "\x00octet\x00", "\x00\x01" + name + "\x00mail\x00"})))
-	packet := c.hear(4 * patience)
-	if len(packet) < headerLen || binary.BigEndian.Uint16(packet) != opError {
-		c.t.Errorf("client %d: got %q for a wrong request, want an ERROR", c.number, packet)
+	request := pick(c.random, []string{"\x00\x02" + name + "\x00octet\x00", "\x00\x01" + name + "\x00mail\x00"})
+	for deadline := time.Now().Add(soakPatience); time.Now().Before(deadline); {
+		c.send([]byte(request))
+		if packet := c.hear(time.Second); packet != nil {
+			if len(packet) < headerLen || binary.BigEndian.Uint16(packet) != opError {
+				c.t.Errorf("client %d: got %q for a wrong request, want an ERROR", c.number, packet)
+			}
+			c.counts[c.number].refused.Add(1)
+			return
+		}
 	}
+	c.t.Errorf("client %d: no answer to a wrong request", c.number)
 }
 
 // odd reads a body that does not work, as far as that goes.

@@ -28,8 +28,10 @@ import (
 var soakSessions = flag.Int("soak", 20_000, "sessions of TestSoak") //nolint:gochecknoglobals // a flag of the test binary
 
 const (
-	soakWorkers = 160
+	soakWorkers = 128
 	soakSockets = 2
+	// soakPatience is how long a client that must be served tries: there may be more to do than the machine can.
+	soakPatience = 12 * patience
 	// soakSlack is how much more memory may be in use afterwards, in bytes: for what has a bound of its own, such as the
 	// addresses that a server remembers.
 	soakSlack = 12 << 20
@@ -43,14 +45,22 @@ type soak struct {
 	sessions int
 	port     uint16
 	data     []byte
-	next     atomic.Int64
-	wanted   []atomic.Int32 // by number: requests that were taken up
-	ended    []atomic.Int32 // by number: records
-	bodies   atomic.Int64   // open ones
-	record   struct {       // only the observers write; there is one for each socket
-		sync.Mutex
-		outcomes map[Outcome]int
-	}
+	next     atomic.Int64 // number
+	ports    atomic.Int64 // that clients have had
+	counts   []soakCount  // by number
+	bodies   atomic.Int64 // open ones
+
+	mu       sync.Mutex
+	outcomes map[Outcome]int
+}
+
+// A soakCount is what became of the requests with one number. Those that are refused without asking the handler are known
+// to have come in only when the client hears so: an overfull socket loses packets.
+type soakCount struct {
+	opened  atomic.Int32 // by the handler
+	wrong   atomic.Int32 // sent, that are refused without asking the handler
+	refused atomic.Int32 // of those, the client was told
+	records atomic.Int32
 }
 
 // Clients that lie, vanish, flood and babble, and handlers and bodies that fail in every way, do no harm: a well-behaved
@@ -58,10 +68,9 @@ type soak struct {
 // given back.
 func TestSoak(t *testing.T) {
 	s := &soak{
-		t: t, sessions: *soakSessions, data: contents(300_000),
-		wanted: make([]atomic.Int32, *soakSessions+2), ended: make([]atomic.Int32, *soakSessions+2),
+		t: t, sessions: *soakSessions, data: contents(300_000), counts: make([]soakCount, *soakSessions+2),
+		outcomes: map[Outcome]int{},
 	}
-	s.record.outcomes = map[Outcome]int{}
 	before := takeStock(t)
 
 	server, stop := s.serve()
@@ -80,7 +89,7 @@ func TestSoak(t *testing.T) {
 	s.checkCounts(server)
 	before.checkBack(t)
 	runtime.KeepAlive(server) // what it holds counts
-	t.Logf("%d sessions: %v", s.sessions, s.record.outcomes)
+	t.Logf("%d sessions: %v; %v packets lost", s.sessions, s.outcomes, testutil.ToFloat64(server.metrics.overflows))
 }
 
 // serve starts the server. stop stops it while clients are still being served.
@@ -89,7 +98,7 @@ func (s *soak) serve() (server *Server, stop func()) {
 	server, err := New(s, Options{
 		MaxUnproven: 512, MaxTransfersPerClient: 1 << 20,
 		RetransmitTimeout: 20 * time.Millisecond, MinRetransmitTimeout: 5 * time.Millisecond,
-		Attempts: 3, IdleTimeout: time.Second, BodyTimeout: 200 * time.Millisecond, ShutdownGrace: 300 * time.Millisecond,
+		Attempts: 3, IdleTimeout: time.Second, BodyTimeout: 2 * time.Second, ShutdownGrace: 300 * time.Millisecond,
 		CacheBytes: 1 << 20, Observe: s.observe, Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {
@@ -117,31 +126,33 @@ func (s *soak) serve() (server *Server, stop func()) {
 
 func (s *soak) observe(r Record) {
 	n, _ := s.numberIn(r.Request.Name)
-	s.ended[n].Add(1)
-	s.record.Lock()
-	defer s.record.Unlock()
-	s.record.outcomes[r.Outcome]++
+	s.counts[n].records.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.outcomes[r.Outcome]++
 }
 
 // checkCounts compares the books.
 func (s *soak) checkCounts(server *Server) {
 	s.t.Helper()
 	wrong := 0
-	for n := range s.wanted {
-		if want, got := s.wanted[n].Load(), s.ended[n].Load(); want != got {
+	for n := range s.counts {
+		c := &s.counts[n]
+		got, opened := c.records.Load(), c.opened.Load()
+		if least, most := opened+c.refused.Load(), opened+c.wrong.Load(); got < least || got > most {
 			if wrong++; wrong <= 5 {
-				s.t.Errorf("number %d: %d records for %d requests", n, got, want)
+				s.t.Errorf("number %d: %d records for %d to %d requests", n, got, least, most)
 			}
 		}
 	}
 	if wrong > 5 {
-		s.t.Errorf("%d more numbers have as many records as requests not", wrong-5)
+		s.t.Errorf("%d more numbers have other records than requests", wrong-5)
 	}
 	for _, o := range []Outcome{
 		OutcomeComplete, OutcomeLastACKLost, OutcomeProbe, OutcomeClientError, OutcomeTimeout, OutcomeNeverAnswered, OutcomeReplaced,
 		OutcomeNotFound, OutcomeRefused, OutcomeShutdown, OutcomeFailed,
 	} {
-		if s.record.outcomes[o] == 0 {
+		if s.outcomes[o] == 0 {
 			s.t.Errorf("no request ended with outcome %q", o)
 		}
 	}
@@ -154,8 +165,6 @@ func (s *soak) checkCounts(server *Server) {
 	m := server.metrics
 	for name, c := range map[string]prometheus.Collector{
 		"active transfers": m.active, "unproven transfers": m.unproven, "observations dropped": m.lostObservations,
-		// These would make the count of requests wrong.
-		"receive queue overflows": m.overflows, "dropped for MaxTransfers": m.dropped[dropTransfers],
 	} {
 		if n := testutil.ToFloat64(c); n != 0 {
 			s.t.Errorf("%s: %v, want 0", name, n)

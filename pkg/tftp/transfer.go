@@ -124,7 +124,7 @@ func (x *transfer) receive(r reply, now time.Duration) step {
 		return waiting()
 	}
 	inside := block < x.flightTo
-	goBack := inside && (x.isFresh(block) || x.echoes == 0 && !x.early(now))
+	goBack := inside && (x.isFresh(block) || x.echoes == 0)
 	x.learn(block, now)
 	x.acked, x.heard, x.tries, x.wentBack = block, now, 0, goBack
 	switch {
@@ -177,7 +177,7 @@ func (x *transfer) learn(block int64, now time.Duration) {
 	}
 	// The client has none of the blocks after this one, or it would have said so: they bring no echo. It may, though, be
 	// slow, and the ACK about an earlier flight; so this is believed as long as most of what was sent was of use.
-	if !x.early(now) && x.resent <= x.acked {
+	if !x.early(now) && x.resent <= x.acked+x.window {
 		x.echoes = min(x.echoes, max(0, block-x.flightFrom+1))
 	}
 }
@@ -244,15 +244,11 @@ func (x *transfer) stalled() bool { return x.proven() && x.tries > 0 }
 // hungry says whether the data of the very next block is not there.
 func (x *transfer) hungry() bool { return x.starved > 0 && x.starved == x.acked+1 }
 
-// send returns the step that sends the blocks from the given one to the end of the window, but not those that come after
-// one whose data is not there.
+// send returns the step that sends the blocks from the given one to the end of the window.
 func (x *transfer) send(from int64, now time.Duration) step {
 	to := min(x.acked+x.window, x.last())
 	if from == 0 {
 		to = 0 // the OACK goes alone
-	}
-	if from < x.starved {
-		to = min(to, x.starved-1)
 	}
 	x.deadline = now + x.wait()
 	return step{from: from, to: to}

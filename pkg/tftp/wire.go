@@ -34,6 +34,8 @@ type wire interface {
 	wake()
 	// overflowed returns how many datagrams the system has dropped because the socket's queue was full, as far as is known.
 	overflowed() uint64
+	// close lets go of what was opened beside the connection. Nothing but wake may be called afterwards.
+	close()
 }
 
 // A datagram is what came in, and from whom.

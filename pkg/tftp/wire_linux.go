@@ -33,7 +33,7 @@ type linuxWire struct {
 
 // openWire returns a wire that takes up to n datagrams at a time.
 func openWire(conn *net.UDPConn, n int) (wire, error) {
-	w, err := newLinuxWire(conn, n, kernel{})
+	w, err := openLinuxWire(conn, n)
 	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // an emulated kernel, or a seccomp profile
 		return newPortableWire(conn), nil
 	}
@@ -41,6 +41,13 @@ func openWire(conn *net.UDPConn, n int) (wire, error) {
 		return nil, fmt.Errorf("open %v: %w", conn.LocalAddr(), err)
 	}
 	return w, nil
+}
+
+func openLinuxWire(conn *net.UDPConn, n int) (wire, error) {
+	if conn.RemoteAddr() != nil {
+		return newLinuxWire(conn, n, kernel{})
+	}
+	return newPollWire(conn, n, kernel{})
 }
 
 func newLinuxWire(conn *net.UDPConn, n int, c calls) (*linuxWire, error) {
@@ -153,3 +160,5 @@ func (w *linuxWire) tryRead(fd uintptr) (done bool) {
 	}
 	return !w.set(w.until)
 }
+
+func (*linuxWire) close() {}

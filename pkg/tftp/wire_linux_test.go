@@ -25,7 +25,8 @@ func systemWires() map[string]func(*net.UDPConn) (wire, error) {
 		"segments": in(sendSegments),
 		"batches":  in(sendBatches),
 		"singly":   in(sendSingly),
-		"one":      func(conn *net.UDPConn) (wire, error) { return openWire(conn, 1) },
+		"poll":     func(conn *net.UDPConn) (wire, error) { return newPollWire(conn, batch, kernel{}) },
+		"one":      func(conn *net.UDPConn) (wire, error) { return newLinuxWire(conn, 1, kernel{}) },
 	}
 }
 

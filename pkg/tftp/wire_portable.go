@@ -187,3 +187,5 @@ func (s *scopes) name(number uint32) string {
 	*s = scopes{number, peer{scope: number}.addrPort().Addr().Zone()}
 	return s.zone
 }
+
+func (*portableWire) close() {}

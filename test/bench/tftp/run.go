@@ -55,7 +55,7 @@ func runCommand(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := allowDescriptors(uint64(2*z.crowd + 4*sparePorts)); err != nil {
+	if err := allowDescriptors(uint64(z.crowd + 2*sparePorts)); err != nil {
 		return err
 	}
 	report := &report{quick: *quick, rounds: *rounds}

@@ -142,7 +142,8 @@ func (p *poller) close() { _ = unix.Close(p.fd) }
 // sharpenTimers makes the calling thread wake up when it asked to, and not up to 50 us later.
 func sharpenTimers() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) }
 
-// allowDescriptors raises the limit of open files to what n sessions need.
+// allowDescriptors raises the limit of open files to n, for the program and the servers that it starts. To go beyond the
+// hard limit takes CAP_SYS_RESOURCE.
 func allowDescriptors(n uint64) error {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -151,6 +152,9 @@ func allowDescriptors(n uint64) error {
 	if limit.Cur >= n {
 		return nil
 	}
-	limit.Cur, limit.Max = n, max(limit.Max, n)
-	return os.NewSyscallError("setrlimit", unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+	wanted := unix.Rlimit{Cur: n, Max: max(limit.Max, n)}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &wanted); err != nil {
+		return fmt.Errorf("raise the limit of open files from %d (at most %d) to %d: %w", limit.Cur, limit.Max, n, err)
+	}
+	return nil
 }
