@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,15 +63,16 @@ func TestFresh(t *testing.T) {
 				calls++
 				return tc.body(&closed), nil
 			})
-			heard := map[peer]int{}
-			note := func(to peer, _ string) { heard[to]++ }
+			var heard sync.Map // by peer
+			note := func(to peer, _ string) { heard.Store(to, true) }
 			inVirtualTime(t, handler, Options{}, note, func(t *testing.T, v *virtual) {
 				t.Helper()
 				for n, request := range []string{plainRequest, tc.second} {
 					v.send(n, request)
 					synctest.Wait()
 					time.Sleep(500 * time.Millisecond) //nolint:forbidigo // virtual time
-					if heard[numbered(n)] == 0 {
+					synctest.Wait()
+					if _, ok := heard.Load(numbered(n)); !ok {
 						t.Errorf("client %d heard nothing", n)
 					}
 				}
@@ -78,6 +80,7 @@ func TestFresh(t *testing.T) {
 					t.Errorf("the handler was asked %d times, want %d", calls, tc.wantCalls)
 				}
 				time.Sleep(time.Minute) //nolint:forbidigo // virtual time: all transfers end, and nothing is fresh
+				synctest.Wait()
 				if len(v.fresh.bodies) != 0 {
 					t.Errorf("%d bodies are kept", len(v.fresh.bodies))
 				}
@@ -87,7 +90,7 @@ func TestFresh(t *testing.T) {
 					t.Errorf("later, the handler was asked %d times, want %d", calls, tc.wantCalls+1)
 				}
 			})
-			if body := tc.body(&closed); body.Closer != nil && closed != calls {
+			if tc.body(&closed).Closer != nil && closed != calls {
 				t.Errorf("%d files were opened, %d closed", calls, closed)
 			}
 		})

@@ -136,6 +136,9 @@ func (c *soakClient) mustFetch(kind string, send func([]byte)) {
 	}
 }
 
+// soakWait is how long a client waits for an answer before it asks again, at first.
+const soakWait = 60 * time.Millisecond
+
 var errSilent = errors.New("the server says nothing")
 
 // fetch reads a file as RFC 1350 and RFC 7440 say.
@@ -144,10 +147,10 @@ func (c *soakClient) fetch(kind string, send func([]byte)) ([]byte, error) {
 	size, window, block, unsaid, gap := defaultBlockSize, 1, 0, 0, false
 	say := []byte("\x00\x01" + soakName(kind, c.number) + "\x00" + c.tail)
 	send(say)
-	for silence := 0; silence < 40; {
-		packet := c.hear(50 * time.Millisecond)
+	for wait := soakWait; wait < 64*soakWait; {
+		packet := c.hear(wait)
 		if len(packet) < headerLen {
-			silence++
+			wait *= 2 // otherwise a server that is behind gets more and more to do
 			send(say)
 			continue
 		}
@@ -169,7 +172,7 @@ func (c *soakClient) fetch(kind string, send func([]byte)) ([]byte, error) {
 			}
 			continue
 		}
-		silence, gap = 0, false
+		wait, gap = soakWait, false
 		content = append(content, packet[headerLen:]...)
 		block, unsaid = block+1, unsaid+1
 		say = ackOf(uint16(block))
@@ -234,7 +237,7 @@ func (c *soakClient) lossy() {
 // storm sends each packet many times.
 func (c *soakClient) storm() {
 	c.mustFetch(pick(c.random, plainBodies()), func(packet []byte) {
-		for range 20 {
+		for range 8 {
 			c.send(packet)
 		}
 	})

@@ -96,8 +96,8 @@ func TestSoak(t *testing.T) {
 func (s *soak) serve() (server *Server, stop func()) {
 	s.t.Helper()
 	server, err := New(s, Options{
-		MaxUnproven: 512, MaxTransfersPerClient: 1 << 20,
-		RetransmitTimeout: 20 * time.Millisecond, MinRetransmitTimeout: 5 * time.Millisecond,
+		MaxUnproven: 1024, MaxTransfersPerClient: 1 << 20,
+		RetransmitTimeout: 100 * time.Millisecond, MinRetransmitTimeout: 10 * time.Millisecond,
 		Attempts: 3, IdleTimeout: time.Second, BodyTimeout: 2 * time.Second, ShutdownGrace: 300 * time.Millisecond,
 		CacheBytes: 1 << 20, Observe: s.observe, Registerer: prometheus.NewRegistry(),
 	})

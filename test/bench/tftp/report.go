@@ -143,7 +143,8 @@ func (t *table) figure(cell, column int, e *entry) string {
 		return fmt.Sprintf("> %g", t.cells[cell].limit.Seconds())
 	}
 	text := round3(v)
-	if ratio := v / t.best(cell, column); !math.IsNaN(ratio) && !math.IsInf(ratio, 0) {
+	best := t.best(cell, column)
+	if ratio := v / best; !math.IsInf(best, 0) && !math.IsNaN(ratio) && !math.IsInf(ratio, 0) {
 		text += fmt.Sprintf(" (%.2fx)", ratio)
 	}
 	return text

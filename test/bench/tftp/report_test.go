@@ -46,6 +46,8 @@ func exampleTable() *table {
 		{values: []float64{900, 0.5, 0}, crashed: true},
 	}
 	t.entry(1, fast) // not measured there
+	t.entry(1, ours).samples = []*sample{{values: []float64{100, 7, 0}}}
+	t.entry(1, slow).samples = []*sample{{values: []float64{0, math.Inf(1), 0}}} // nothing to compare with
 	return t
 }
 
@@ -58,6 +60,8 @@ func TestTable(t *testing.T) {
 | c=1 | fast | 100 (1.00x) | 4 (1.00x) | 0 |  |
 | c=1 | slow | 50 (0.50x) | > 60 | - |  |
 | c=1 | broken | 900 (9.00x) | 0.50 (0.12x) | 0 | **crashed** in 1 of 2 rounds; 2 x ERROR 0 "a/b" |
+| c=2 | **ours** | 100 | 7 | 0 |  |
+| c=2 | slow | 0 | > 60 | 0 |  |
 `
 	example := exampleTable()
 	if diff := cmp.Diff(want, example.markdown()); diff != "" {

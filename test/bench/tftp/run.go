@@ -69,6 +69,9 @@ func runCommand(ctx context.Context, args []string, out io.Writer) error {
 			continue
 		}
 		table, err := r.run(ctx, s)
+		if ctx.Err() != nil {
+			return fmt.Errorf("scenario %s: interrupted", s.name)
+		}
 		if err != nil {
 			return fmt.Errorf("scenario %s: %w", s.name, err)
 		}

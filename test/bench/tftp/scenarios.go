@@ -31,11 +31,11 @@ type sizes struct {
 func fullSizes() sizes {
 	return sizes{
 		storm: []int{1, 16, 256, 1024}, stormTime: 2 * time.Second,
-		loaders: []int{16, 128}, bulkTime: 4 * time.Second, pathTime: 1500 * time.Millisecond,
+		loaders: []int{16, 128}, bulkTime: 4 * time.Second, pathTime: 1200 * time.Millisecond,
 		roundTrips: []time.Duration{0, 200 * time.Microsecond, time.Millisecond, 5 * time.Millisecond},
 		windows:    []int{1, 4, 16, 64},
 		lossFile:   file4M, lossLimit: time.Minute,
-		crowd: 10000, burst: 1000, limit: time.Minute, floodTime: 4 * time.Second, silent: 30 * time.Second,
+		crowd: 10000, burst: 1000, limit: time.Minute, floodTime: 3 * time.Second, silent: 30 * time.Second,
 	}
 }
 
