@@ -49,6 +49,10 @@ bench-tftp: bin/netboot ## measure our TFTP server against five others (BENCH_AR
 fuzz: ## each fuzz test for FUZZTIME
 	hack/fuzz.sh $(FUZZTIME)
 
+.PHONY: soak
+soak: ## 100000 hostile and broken TFTP sessions, with the race detector (`make test` has 20000)
+	go test -race -count 1 -run '^TestSoak$$' -v ./pkg/tftp -soak 100000
+
 .PHONY: generate
 generate: ## write the generated files
 	hack/generate.sh

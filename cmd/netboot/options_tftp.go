@@ -36,7 +36,7 @@ func (o *tftpOptions) counts() []tftpCount {
 	return []tftpCount{
 		{"tftp-max-transfers", &x.MaxTransfers, 16384, 1, many, "",
 			"`COUNT` of TFTP requests under way; further ones are dropped"},
-		{"tftp-max-unproven", &x.MaxUnproven, 4096, 1, many, "",
+		{"tftp-max-unproven", &x.MaxUnproven, 12288, 1, many, "",
 			"`COUNT` of them whose client has not answered yet; further ones take the place of the oldest"},
 		{"tftp-max-transfers-per-client", &x.MaxTransfersPerClient, 0, 0, many, "",
 			"`COUNT` of them from one IPv4 address or IPv6 /64; 0: no limit"},

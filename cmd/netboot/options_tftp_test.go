@@ -38,7 +38,7 @@ func TestTFTPFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	presets := tftp.Options{
-		MaxTransfers: 16384, MaxUnproven: 4096, MaxUnprovenBytesPerSecond: 1 << 20, MaxBlockSize: 65464, MaxWindowSize: 64,
+		MaxTransfers: 16384, MaxUnproven: 12288, MaxUnprovenBytesPerSecond: 1 << 20, MaxBlockSize: 65464, MaxWindowSize: 64,
 		Attempts: 6, CacheBytes: 64 << 20, RetransmitTimeout: time.Second, MinRetransmitTimeout: 50 * time.Millisecond,
 		IdleTimeout: 30 * time.Second,
 	}

@@ -31,7 +31,7 @@ type Options struct {
 	// KiB, besides what its handler takes. Default 16384; 1 to 1048576.
 	MaxTransfers int
 	// MaxUnproven is how many of them may be of clients that have not answered yet, which may not exist: further ones take
-	// the place of the oldest. Default 4096; 1 to 1048576.
+	// the place of the oldest. Default 12288; 1 to 1048576.
 	MaxUnproven int
 	// MaxTransfersPerClient is how many requests of one client are under way at once: of one IPv4 address, or of one /64 of
 	// IPv6, because a host may take as many addresses there as it likes. Default: no limit but MaxTransfers, because many
@@ -103,7 +103,7 @@ func (o Options) withDefaults() (Options, error) {
 		bound
 	}{
 		{&o.MaxTransfers, bound{"MaxTransfers", 16384, 1, many, ""}},
-		{&o.MaxUnproven, bound{"MaxUnproven", 4096, 1, many, ""}},
+		{&o.MaxUnproven, bound{"MaxUnproven", 12288, 1, many, ""}},
 		{&o.MaxTransfersPerClient, bound{"MaxTransfersPerClient", 0, 0, many, ""}},
 		{&o.MaxRequestsPerSecond, bound{"MaxRequestsPerSecond", 0, 0, many, ""}},
 		{&o.MaxRequestsPerClient, bound{"MaxRequestsPerClient", 0, 0, many, ""}},

@@ -18,7 +18,7 @@ func TestOptionsDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Options{
-		MaxTransfers: 16384, MaxUnproven: 4096, MaxUnprovenBytesPerSecond: 1 << 20,
+		MaxTransfers: 16384, MaxUnproven: 12288, MaxUnprovenBytesPerSecond: 1 << 20,
 		MaxBlockSize: 65464, MaxWindowSize: 64, Attempts: 6, CacheBytes: 64 << 20,
 		RetransmitTimeout: time.Second, MinRetransmitTimeout: 50 * time.Millisecond,
 		IdleTimeout: 30 * time.Second, BodyTimeout: 15 * time.Second, ShutdownGrace: time.Minute,

@@ -95,7 +95,10 @@ func inVirtualTime(t *testing.T, h Handler, o Options, sent func(to peer, packet
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		v := &virtual{wire: newMemWire(sent), records: make(chan Record, 1<<17), ended: make(chan error, 1), stop: cancel}
-		v.shard = newShard(context.WithoutCancel(ctx), server, v.wire, v.records)
+		v.shard = newShard(context.WithoutCancel(ctx), server, v.wire, func(r Record) bool {
+			v.records <- r
+			return true
+		})
 		context.AfterFunc(ctx, v.wire.wake)
 		go func() {
 			err := v.run(ctx, server.options.ShutdownGrace)

@@ -11,7 +11,7 @@ import (
 
 const (
 	mtuLifetime   = 30 * time.Second
-	mtuMaxEntries = 4096
+	mtuMaxEntries = 16384
 
 	ipv4HeaderLen = 20
 	ipv6HeaderLen = 40

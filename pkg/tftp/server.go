@@ -18,8 +18,6 @@ import (
 const (
 	// lastCall is how long handlers may take to return after their context has ended for good.
 	lastCall = time.Second
-	// observationQueue is how many records wait for an observer that is slower than the transfers.
-	observationQueue = 4096
 )
 
 // A Server answers read requests with what its handler opens. Make one with New.
@@ -77,18 +75,18 @@ func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {
 	defer w.close()
 	defer context.AfterFunc(ctx, w.wake)()
 
-	records := make(chan Record, observationQueue)
-	var observer sync.WaitGroup
-	observer.Go(func() { s.observe(records) })
+	records := newObserver()
+	var observing sync.WaitGroup
+	observing.Go(func() { records.run(s.observe) })
 
-	x := newShard(context.WithoutCancel(ctx), s, w, records)
+	x := newShard(context.WithoutCancel(ctx), s, w, records.add)
 	err = x.run(ctx, s.options.ShutdownGrace)
 	if err != nil {
 		err = fmt.Errorf("serve TFTP on %v: %w", conn.LocalAddr(), err)
 	}
 	err = errors.Join(err, x.drain())
-	close(records)
-	observer.Wait()
+	records.close()
+	observing.Wait()
 	return err
 }
 
@@ -106,9 +104,9 @@ func ListenAndServe(ctx context.Context, address string, h Handler, o Options) e
 }
 
 // newShard returns a shard whose transfers run in a context that outlives that of Serve.
-func newShard(transfers context.Context, s *Server, w wire, records chan<- Record) *shard {
+func newShard(transfers context.Context, s *Server, w wire, record func(Record) (taken bool)) *shard {
 	x := &shard{
-		server: s, wire: w, epoch: time.Now(), transfers: transfers, sessions: map[peer]*session{}, records: records,
+		server: s, wire: w, epoch: time.Now(), transfers: transfers, sessions: map[peer]*session{}, record: record,
 		mail: mailbox{wake: w.wake, bell: make(chan struct{}, 1)}, header: [headerLen]byte{0, byte(opData)},
 	}
 	x.cache = newCache(s.options.CacheBytes, x.do, w.flush)
@@ -116,19 +114,17 @@ func newShard(transfers context.Context, s *Server, w wire, records chan<- Recor
 	return x
 }
 
-// observe logs and hands on what the transfers report.
-func (s *Server) observe(records <-chan Record) {
-	for r := range records {
-		log := s.options.Log.WithValues("client", r.Request.Client, "file", r.Request.Name)
-		if r.Outcome == OutcomeFailed {
-			log.Error(r.Err, "TFTP request failed")
-		} else if log := log.V(1); log.Enabled() {
-			log.Info("TFTP request ended", "reason", r.Outcome, "bytes", r.Bytes, "took", r.Duration,
-				"options", r.Request.Options, "accepted", r.Accepted, "retransmits", r.Retransmits,
-				"duplicateACKs", r.DuplicateACKs, "roundTrip", r.RoundTrip, "firstByte", r.FirstByte, "cause", r.Err)
-		}
-		s.options.Observe(r)
+// observe logs and hands on what a transfer reports.
+func (s *Server) observe(r Record) {
+	log := s.options.Log.WithValues("client", r.Request.Client, "file", r.Request.Name)
+	if r.Outcome == OutcomeFailed {
+		log.Error(r.Err, "TFTP request failed")
+	} else if log := log.V(1); log.Enabled() {
+		log.Info("TFTP request ended", "reason", r.Outcome, "bytes", r.Bytes, "took", r.Duration,
+			"options", r.Request.Options, "accepted", r.Accepted, "retransmits", r.Retransmits,
+			"duplicateACKs", r.DuplicateACKs, "roundTrip", r.RoundTrip, "firstByte", r.FirstByte, "cause", r.Err)
 	}
+	s.options.Observe(r)
 }
 
 // An opening is what a handler found for a request, or why nothing.

@@ -44,7 +44,7 @@ type shard struct {
 	header   [headerLen]byte // of the DATA packet that is being sent
 
 	pending int // what do has begun and not ended
-	records chan<- Record
+	record  func(Record) (taken bool)
 }
 
 // do has work done by a goroutine of its own, and then what it returns by the loop; nil: nothing. Serve returns when all
@@ -292,9 +292,7 @@ func (s *shard) emit(p *port, r *route, header, one, two []byte) {
 // report hands a record to whoever observes, who may be slow: then it is lost, and counted.
 func (s *shard) report(r Record) {
 	s.server.metrics.ended(&r)
-	select {
-	case s.records <- r:
-	default:
+	if !s.record(r) {
 		s.server.metrics.lostObservation()
 	}
 }

@@ -12,13 +12,20 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strconv"
 	"sync/atomic"
+	"time"
 )
 
 var errSoak = errors.New("as it was told")
 
 // plainBodies are the kinds of body that give the right bytes.
-func plainBodies() []string { return []string{"memory", "file", "shared", "stream", "sized stream"} }
+func plainBodies() []string {
+	return []string{"memory", "file", "shared", kindFresh, "stream", "sized stream"}
+}
+
+// kindFresh is the kind that the handler is not asked for each time.
+const kindFresh = "fresh"
 
 // oddBodies are all others, and handlers that have none.
 func oddBodies() []string {
@@ -40,7 +47,11 @@ func (s *soak) ServeTFTP(ctx context.Context, r *Request) (*Body, error) {
 	case "file":
 		return s.closing(&Body{File: bytes.NewReader(data), Size: size}), nil
 	case "shared":
-		return s.closing(&Body{File: bytes.NewReader(data), Size: size, Identity: fmt.Sprint(size)}), nil
+		return s.closing(&Body{File: bytes.NewReader(data), Size: size, Identity: strconv.FormatInt(size, 10)}), nil
+	case kindFresh:
+		return s.closing(&Body{
+			File: bytes.NewReader(data), Size: size, Identity: strconv.FormatInt(size, 10), FreshFor: 50 * time.Millisecond,
+		}), nil
 	case "stream":
 		return s.closing(&Body{Stream: bytes.NewReader(data), Size: UnknownSize}), nil
 	case "sized stream":

@@ -60,12 +60,13 @@ func (c *soakClient) open() {
 
 func (c *soakClient) close() { _ = c.conn.Close() }
 
-// send sends a packet, and counts it if it is a request that the handler is not asked about.
+// send sends a packet, and counts it if it is a request that the handler may not be asked about.
 func (c *soakClient) send(packet []byte) {
-	r, ok := parseRequest(packet)
-	if ok && (r.opcode == opWrite || r.mode != Octet && r.mode != NetASCII) {
-		n, _ := c.numberIn(r.name)
-		c.counts[n].wrong.Add(1)
+	if r, ok := parseRequest(packet); ok {
+		n, kind := c.numberIn(r.name)
+		if r.opcode == opWrite || r.mode != Octet && r.mode != NetASCII || kind == kindFresh {
+			c.counts[n].unasked.Add(1)
+		}
 	}
 	to := netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	if c.local.Is6() {

@@ -132,15 +132,15 @@ func TestFedForNothing(t *testing.T) {
 func TestFedForNothingAtTheEnd(t *testing.T) {
 	x := begun(terms{blockSize: 8, window: 4, accepted: []Option{{"blksize", "8"}}}, 28)
 	x.ack(0, ms) // 1 to 4
-	s := x.expire(x.deadline)
 	at := x.deadline
-	x.departed(s, 1, at) // 2 is not there any more
-	s = x.receive(reply{block: 3}, at+ms)
-	if s.to >= s.from {
-		x.departed(s, s.to, at+ms)
+	x.departed(x.expire(at), 4, at) // all of them again
+	at = x.deadline
+	x.departed(x.expire(at), 0, at) // and now none is there any more
+	if s := x.ack(2, at+ms); s.to >= s.from {
+		t.Errorf("after ACK 2: %+v, and 3 and 4 may be on their way", s)
 	}
-	if s := x.fed(at + 2*ms); s.from <= 3 && s.to >= s.from {
-		t.Errorf("fed() = %+v, and the client has 3", s)
+	if got := x.fed(at + 2*ms); got != waiting() {
+		t.Errorf("fed() = %+v, and the client has 2", got)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -55,6 +56,11 @@ func newLinuxWire(conn *net.UDPConn, n int, c calls) (*linuxWire, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newRawWire(conn, raw, n, c)
+}
+
+// newRawWire returns a wire that reaches the socket of conn by raw.
+func newRawWire(conn *net.UDPConn, raw syscall.RawConn, n int, c calls) (*linuxWire, error) {
 	s := socket{connected: conn.RemoteAddr() != nil}
 	if addr := conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr(); !addr.IsUnspecified() {
 		s.bound = addr.As16()

@@ -416,8 +416,9 @@ func TestWirePolls(t *testing.T) {
 }
 
 func TestWireOverflows(t *testing.T) {
-	w := openWired(t, func(conn *net.UDPConn) (wire, error) { return openWire(conn, batch) }, "udp", ":0")
-	if err := w.conn.SetReadBuffer(1); err != nil { // the system makes it its least
+	w := openWired(t, func(conn *net.UDPConn) (wire, error) { return newPollWire(conn, batch, kernel{}) }, "udp", ":0")
+	fd := w.wire.(*pollWire).socket.fd
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1); err != nil { // the system makes it its least
 		t.Fatal(err)
 	}
 	client := newProbe(t)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ type wired struct {
 	wire
 	conn *net.UDPConn
 	port uint16
+	end  func() // closes both, once
 }
 
 func openWired(t testing.TB, open func(*net.UDPConn) (wire, error), network, address string) *wired {
@@ -36,13 +38,19 @@ func openWired(t testing.TB, open func(*net.UDPConn) (wire, error), network, add
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.Close() })
 	conn := c.(*net.UDPConn)
+	port := conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 	w, err := open(conn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &wired{w, conn, conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()}
+	wired := &wired{wire: w, conn: conn, port: port}
+	wired.end = sync.OnceFunc(func() {
+		_ = conn.Close()
+		w.close()
+	})
+	t.Cleanup(wired.end)
+	return wired
 }
 
 // take returns the next datagram and the way back to its sender, as copies.

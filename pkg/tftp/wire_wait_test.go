@@ -107,7 +107,7 @@ func TestWireWakes(t *testing.T) {
 						t.Fatalf("datagram %d was not read", i)
 					}
 				}
-				_ = w.conn.Close()
+				w.end()
 				if err := <-ended; !errors.Is(err, net.ErrClosed) {
 					t.Errorf("receive() = %v, want %v", err, net.ErrClosed)
 				}
@@ -132,7 +132,7 @@ func TestWireEnds(t *testing.T) {
 				}
 			}()
 			<-waits
-			_ = w.conn.Close()
+			w.end()
 			select {
 			case err := <-ended:
 				if !errors.Is(err, net.ErrClosed) {
