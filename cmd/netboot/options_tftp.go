@@ -48,7 +48,7 @@ func (o *tftpOptions) counts() []tftpCount {
 			"`BYTES` sent in a second to clients that have not answered yet, beyond three times their request"},
 		{"tftp-max-block-size", &x.MaxBlockSize, 65464, 8, 65464, " (RFC 2348)",
 			"`BYTES` of the largest block agreed to; without --tftp-allow-fragments never more than fits a packet"},
-		{"tftp-max-window-size", &x.MaxWindowSize, 64, 1, 65535, " (RFC 7440)", "`COUNT` of blocks of the largest window agreed to"},
+		{"tftp-max-window-size", &x.MaxWindowSize, 64, 1, 32767, "", "`COUNT` of blocks of the largest window agreed to"},
 		{"tftp-attempts", &x.Attempts, 6, 1, 100, "", "`COUNT` of times, at least, that a packet is sent before a client is given up"},
 		{"tftp-cache-bytes", &x.CacheBytes, 64 << 20, 1 << 20, 1 << 40, "",
 			"`BYTES` of memory for files that TFTP clients read, for each of --tftp-shards"},

@@ -91,7 +91,7 @@ func TestTFTPFlagsThatCannotBeUsed(t *testing.T) {
 		"--tftp-max-transfers=0":                 "--tftp-max-transfers=0: outside 1-1048576",
 		"--tftp-max-transfers-per-client=-1":     "--tftp-max-transfers-per-client=-1: outside 0-1048576",
 		"--tftp-max-block-size=70000":            "--tftp-max-block-size=70000: outside 8-65464 (RFC 2348)",
-		"--tftp-max-window-size=0":               "--tftp-max-window-size=0: outside 1-65535 (RFC 7440)",
+		"--tftp-max-window-size=0":               "--tftp-max-window-size=0: outside 1-32767",
 		"--tftp-shards=65":                       "--tftp-shards=65: outside 1-64",
 		"--tftp-retransmit-timeout=2m":           "--tftp-retransmit-timeout=2m0s: outside 1ms-1m0s",
 		"--tftp-min-retransmit-timeout=2s":       "--tftp-min-retransmit-timeout=2s: outside 1ms-1s (--tftp-retransmit-timeout)",

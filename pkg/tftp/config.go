@@ -56,7 +56,8 @@ type Options struct {
 	// AllowFragments agrees to blocks that do not fit a packet on the way to the client. Default: such a block size is
 	// lowered to what fits, for one lost fragment loses the block, and much firmware can't put fragments together.
 	AllowFragments bool
-	// MaxWindowSize is the largest window agreed to, in blocks. Default 64; 1 to 65535 (RFC 7440).
+	// MaxWindowSize is the largest window agreed to, in blocks. Default 64; 1 to 32767: with more, an old
+	// ACK could be taken for a new one.
 	MaxWindowSize int
 	// RetransmitTimeout is how long an ACK is waited for until the client's round trip is known. The wait doubles with each
 	// try, up to 5 s or what is set here; a client may ask for another longest wait. Default 1 s; 1 ms to 1 min.
@@ -109,7 +110,7 @@ func (o Options) withDefaults() (Options, error) {
 		{&o.MaxRequestsPerClient, bound{"MaxRequestsPerClient", 0, 0, many, ""}},
 		{&o.MaxUnprovenBytesPerSecond, bound{"MaxUnprovenBytesPerSecond", 1 << 20, 1 << 10, 1 << 30, ""}},
 		{&o.MaxBlockSize, bound{"MaxBlockSize", maxBlockSize, minBlockSize, maxBlockSize, " (RFC 2348)"}},
-		{&o.MaxWindowSize, bound{"MaxWindowSize", 64, 1, maxWindowSize, " (RFC 7440)"}},
+		{&o.MaxWindowSize, bound{"MaxWindowSize", 64, 1, maxWindow, ""}},
 		{&o.Attempts, bound{"Attempts", 6, 1, 100, ""}},
 		{&o.CacheBytes, bound{"CacheBytes", 64 << 20, 1 << 20, 1 << 40, ""}},
 	}

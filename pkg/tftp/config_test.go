@@ -60,7 +60,7 @@ func TestOptionsOutOfBounds(t *testing.T) {
 		"AllowedNetworks[1]=invalid Prefix: is no network":                {AllowedNetworks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), {}}},
 		"MaxBlockSize=7: outside 8-65464 (RFC 2348)":                      {MaxBlockSize: 7},
 		"MaxBlockSize=65465: outside 8-65464 (RFC 2348)":                  {MaxBlockSize: 65465},
-		"MaxWindowSize=65536: outside 1-65535 (RFC 7440)":                 {MaxWindowSize: 65536},
+		"MaxWindowSize=32768: outside 1-32767":                            {MaxWindowSize: 32768},
 		"RetransmitTimeout=999µs: outside 1ms-1m0s":                       {RetransmitTimeout: 999 * time.Microsecond},
 		"RetransmitTimeout=1m0.000000001s: outside 1ms-1m0s":              {RetransmitTimeout: time.Minute + 1},
 		"MinRetransmitTimeout=-1ns: outside 1ms-1s (RetransmitTimeout)":   {MinRetransmitTimeout: -1},

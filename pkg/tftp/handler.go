@@ -77,7 +77,6 @@ const (
 	OutcomeLastACKLost   Outcome = "complete-last-ack-lost" // all was sent, and then the client was gone; most close at once
 	OutcomeProbe         Outcome = "probe"                  // the client sent ERROR on the OACK: UEFI only wanted the size
 	OutcomeClientError   Outcome = "client-error"           // the client sent ERROR later on
-	OutcomeClientGone    Outcome = "client-gone"            // the client's host said that the port is closed
 	OutcomeTimeout       Outcome = "timeout"                // the client went silent
 	OutcomeNeverAnswered Outcome = "never-answered"         // the client, if there is one, acknowledged nothing at all
 	OutcomeReplaced      Outcome = "replaced"               // the client asked for something else from the same port
@@ -90,7 +89,7 @@ const (
 // outcomes returns all of them.
 func outcomes() []Outcome {
 	return []Outcome{
-		OutcomeComplete, OutcomeLastACKLost, OutcomeProbe, OutcomeClientError, OutcomeClientGone, OutcomeTimeout,
+		OutcomeComplete, OutcomeLastACKLost, OutcomeProbe, OutcomeClientError, OutcomeTimeout,
 		OutcomeNeverAnswered, OutcomeReplaced, OutcomeNotFound, OutcomeRefused, OutcomeShutdown, OutcomeFailed,
 	}
 }

@@ -78,12 +78,12 @@ func (x *session) hear(r reply) {
 	if !x.opened {
 		return // nothing was sent that it could answer
 	}
-	if r.err == nil {
-		x.prove()
-	}
 	duplicates := x.transfer.duplicates
 	next := x.transfer.receive(r, x.shard.now)
 	x.shard.tally.duplicateACKs += uint64(x.transfer.duplicates - duplicates)
+	if x.transfer.proven() {
+		x.prove()
+	}
 	if next.outcome != "" {
 		x.end(next.outcome, asError(r.err))
 		return

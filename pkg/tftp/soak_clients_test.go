@@ -27,6 +27,8 @@ type soakClient struct {
 	local  netip.Addr
 	number int
 	conn   *net.UDPConn
+	peer   uint16 // the port that the server spoke from last
+	pinned bool   // it may not speak from another
 	buffer []byte
 	tail   string // mode and options of its requests, as they stand in the packet
 }
@@ -49,8 +51,9 @@ func (s *soak) client(random *rand.Rand, local netip.Addr, number int) *soakClie
 func (c *soakClient) open() {
 	var err error
 	for range 100 { // others have ports, too
-		port := 10_000 + uint16(c.ports.Add(1)%50_000)
+		port := 10_000 + uint16(c.used.Add(1)%50_000)
 		if c.conn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.local, port))); err == nil {
+			c.peer, c.pinned = c.port, false
 			return
 		}
 	}
@@ -62,7 +65,9 @@ func (c *soakClient) close() { _ = c.conn.Close() }
 
 // send sends a packet, and counts it if it is a request that the handler may not be asked about.
 func (c *soakClient) send(packet []byte) {
+	port := c.peer
 	if r, ok := parseRequest(packet); ok {
+		port = c.port
 		n, kind := c.numberIn(r.name)
 		if r.opcode == opWrite || r.mode != Octet && r.mode != NetASCII || kind == kindFresh {
 			c.counts[n].unasked.Add(1)
@@ -72,7 +77,7 @@ func (c *soakClient) send(packet []byte) {
 	if c.local.Is6() {
 		to = netip.IPv6Loopback()
 	}
-	if _, err := c.conn.WriteToUDPAddrPort(packet, netip.AddrPortFrom(to, c.port)); err != nil {
+	if _, err := c.conn.WriteToUDPAddrPort(packet, netip.AddrPortFrom(to, port)); err != nil {
 		c.t.Errorf("client: %v", err)
 	}
 	runtime.Gosched() // so that the server comes in between
@@ -84,9 +89,10 @@ func (c *soakClient) hear(within time.Duration) []byte {
 	for {
 		n, from, err := c.conn.ReadFromUDPAddrPort(c.buffer)
 		switch {
-		case err == nil && from.Port() == c.port:
+		case err == nil && (from.Port() == c.peer || c.ports.mode != portsShared && !c.pinned):
+			c.peer = from.Port()
 			return c.buffer[:n]
-		case err == nil: // of another program
+		case err == nil: // of another transfer, or another program
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return nil
 		default:
@@ -155,6 +161,7 @@ func (c *soakClient) fetch(kind string, send func([]byte)) ([]byte, error) {
 			send(say)
 			continue
 		}
+		c.pinned = true // RFC 1350, section 4
 		switch binary.BigEndian.Uint16(packet) {
 		case opError:
 			return nil, errors.New("ERROR " + strconv.Quote(string(packet[2:])))

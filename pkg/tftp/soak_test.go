@@ -25,7 +25,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-var soakSessions = flag.Int("soak", 20_000, "sessions of TestSoak") //nolint:gochecknoglobals // a flag of the test binary
+var soakSessions = flag.Int("soak", 20_000, "sessions of TestSoak; 10000 and more") //nolint:gochecknoglobals // a flag of the test binary
 
 const (
 	soakWorkers = 128
@@ -43,10 +43,11 @@ const (
 type soak struct {
 	t        *testing.T
 	sessions int
+	ports    Ports
 	port     uint16
 	data     []byte
 	next     atomic.Int64 // number
-	ports    atomic.Int64 // that clients have had
+	used     atomic.Int64 // ports that clients have had
 	counts   []soakCount  // by number
 	bodies   atomic.Int64 // open ones
 
@@ -67,12 +68,27 @@ type soakCount struct {
 // client gets its bytes all the while, each request that was taken up gets one record, and in the end all that was taken is
 // given back.
 func TestSoak(t *testing.T) {
-	s := &soak{
-		t: t, sessions: *soakSessions, data: contents(300_000), counts: make([]soakCount, *soakSessions+2),
-		outcomes: map[Outcome]int{},
+	for name, tc := range map[string]struct {
+		ports Ports
+		share int // of the sessions: one in so many
+	}{
+		"shared port":        {Ports{}, 1},
+		"ports of their own": {Ports{mode: portsEphemeral}, 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sessions := *soakSessions / tc.share
+			s := &soak{
+				t: t, sessions: sessions, ports: tc.ports, data: contents(300_000), counts: make([]soakCount, sessions+2),
+				outcomes: map[Outcome]int{},
+			}
+			s.run()
+		})
 	}
-	before := takeStock(t)
+}
 
+func (s *soak) run() {
+	s.used.Store(rand.Int64N(1 << 32)) // away from those of this test elsewhere
+	before := takeStock(s.t)
 	server, stop := s.serve()
 	good := make(chan struct{})
 	var goodClient, workers sync.WaitGroup
@@ -87,9 +103,9 @@ func TestSoak(t *testing.T) {
 	stop()
 
 	s.checkCounts(server)
-	before.checkBack(t)
+	before.checkBack(s.t)
+	s.t.Logf("%d sessions: %v; %v packets lost", s.sessions, s.outcomes, testutil.ToFloat64(server.metrics.overflows))
 	runtime.KeepAlive(server) // what it holds counts
-	t.Logf("%d sessions: %v; %v packets lost", s.sessions, s.outcomes, testutil.ToFloat64(server.metrics.overflows))
 }
 
 // serve starts the server. stop stops it while clients are still being served.
@@ -99,7 +115,7 @@ func (s *soak) serve() (server *Server, stop func()) {
 		MaxUnproven: 1024, MaxTransfersPerClient: 1 << 20,
 		RetransmitTimeout: 100 * time.Millisecond, MinRetransmitTimeout: 10 * time.Millisecond,
 		Attempts: 3, IdleTimeout: time.Second, BodyTimeout: 2 * time.Second, ShutdownGrace: 300 * time.Millisecond,
-		CacheBytes: 1 << 20, Observe: s.observe, Registerer: prometheus.NewRegistry(),
+		Ports: s.ports, CacheBytes: 1 << 20, Observe: s.observe, Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		s.t.Fatal(err)
