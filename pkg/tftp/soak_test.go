@@ -114,8 +114,8 @@ func (s *soak) serve() (server *Server, stop func()) {
 	server, err := New(s, Options{
 		MaxUnproven: 1024, MaxTransfersPerClient: 1 << 20,
 		RetransmitTimeout: 100 * time.Millisecond, MinRetransmitTimeout: 10 * time.Millisecond,
-		Attempts: 3, IdleTimeout: time.Second, BodyTimeout: 2 * time.Second, ShutdownGrace: 300 * time.Millisecond,
-		Ports: s.ports, CacheBytes: 1 << 20, Observe: s.observe, Registerer: prometheus.NewRegistry(),
+		Attempts: 3, IdleTimeout: time.Second, BodyTimeout: 5 * time.Second, ShutdownGrace: 300 * time.Millisecond,
+		Ports: s.ports, CacheBytes: 4 << 20, Observe: s.observe, Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		s.t.Fatal(err)
