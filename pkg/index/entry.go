@@ -127,6 +127,10 @@ type Config struct {
 	Name        string
 	ContentType string // empty: text/plain; charset=utf-8
 	Template    string
+	// Token says that only a URL with a token gets it.
+	Token bool
+	// Secret says that the text comes from a Secret: nothing of it may stand in a message.
+	Secret bool
 	// Unavailable says, when not empty, why this config can't be had; whoever refers to it gets this as an error.
 	Unavailable string
 }
@@ -140,6 +144,8 @@ type Artifact struct {
 	URLs []string
 	// SHA256 is the digest, 64 lower-case hex digits. Empty: unknown, whatever comes is served.
 	SHA256 string
+	// Credentials are for those who serve the URLs. Nil: none.
+	Credentials *Credentials
 }
 
 // ID names an artifact in paths: "sha256/HEX", or for one without a digest "unverified/HEX" with the SHA-256 of its URL.
