@@ -5,7 +5,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 TOOL := go tool -modfile=tools.mod
 FUZZTIME ?= 30s
-GO_SOURCES := $(shell git ls-files -co --exclude-standard '*.go' go.mod go.sum 'config/crd/*')
+GO_SOURCES := $(wildcard $(shell git ls-files -co --exclude-standard '*.go' go.mod go.sum 'config/crd/*'))
 
 .PHONY: help
 help: ## print this

@@ -245,6 +245,7 @@ func TestBlockAllocates(t *testing.T) {
 			"stream": {Stream: bytes.NewReader(contents(chunkSize)), Size: chunkSize},
 		} {
 			d := l.download(c, b, 1468, 4)
+			d.content.acknowledged(0)
 			l.settle()
 			at := int64(0)
 			if n := testing.AllocsPerRun(20, func() {

@@ -30,8 +30,9 @@ type Options struct {
 	// MaxTransfers is how many requests are under way at once, in the handler or as a transfer. Each costs less than a
 	// KiB, besides what its handler takes. Default 16384; 1 to 1048576.
 	MaxTransfers int
-	// MaxUnproven is how many of them may be of clients that have not answered yet, which may not exist: further ones take
-	// the place of the oldest. Default 12288; 1 to 1048576.
+	// MaxUnproven is how many of them, for each call of Serve, may be of clients that have not answered yet, which may not
+	// exist: further ones take the place of the oldest. So do, at MaxTransfers, those that come later than RetransmitTimeout
+	// after the oldest. Default 12288; 1 to 1048576.
 	MaxUnproven int
 	// MaxTransfersPerClient is how many requests of one client are under way at once: of one IPv4 address, or of one /64 of
 	// IPv6, because a host may take as many addresses there as it likes. Default: no limit but MaxTransfers, because many
@@ -43,12 +44,15 @@ type Options struct {
 	// MaxRequestsPerClient is the same for one client, per second. Default: no limit; up to 1048576.
 	MaxRequestsPerClient int
 	// MaxUnprovenBytesPerSecond bounds what is sent to clients that have not answered yet, all together, so that forged
-	// requests can't turn the server against somebody: bytes of UDP payload per second, twice as many at once. What is at
+	// requests alone can't turn the server against somebody: bytes of UDP payload per second, twice as many at once. What is at
 	// most three times as long as the request is free, and so are clients that have answered in the last ten minutes.
 	// Default 1048576; 1024 to 1073741824.
 	MaxUnprovenBytesPerSecond int
 	// AllowedNetworks are where clients may be; requests from elsewhere are dropped. Default: everywhere.
 	AllowedNetworks []netip.Prefix
+	// UnlimitedNetworks are where clients may be whom no limit and no AllowedNetworks keep out, such as this host, for a
+	// probe of its own: a server at its limits is not sick. Default: nowhere.
+	UnlimitedNetworks []netip.Prefix
 
 	// MaxBlockSize is the largest block size agreed to, in bytes. Default 65464; 8 to 65464 (RFC 2348). Without
 	// AllowFragments the way to the client bounds it, too.
@@ -71,7 +75,8 @@ type Options struct {
 	// IdleTimeout is how long, at least, a client that has answered may be silent before it is given up. Default 30 s; 1 ms
 	// to 1 h.
 	IdleTimeout time.Duration
-	// BodyTimeout is how long the data of a Body may be late before the transfer fails. Default 15 s; 1 ms to 1 h.
+	// BodyTimeout is how long a Handler may take to find a Body, and how long its data may be late, before the transfer
+	// fails. Default 15 s; 1 ms to 1 h.
 	BodyTimeout time.Duration
 	// CacheBytes is how much memory each call of Serve uses for what was read of Files. Default 64 MiB; 1 MiB to 1 TiB.
 	CacheBytes int
@@ -82,6 +87,9 @@ type Options struct {
 	ShutdownGrace time.Duration
 	// Log gets our own faults as errors, and the end of each transfer at V(1). Default: nothing is logged.
 	Log logr.Logger
+	// LogName returns the name of a file as it may stand in Log: what is secret in it cut out. Default: names stand as they
+	// are.
+	LogName func(string) string
 	// Observe is called when a read request has been dealt with, once for each that was answered or given up. Each call of
 	// Serve has one goroutine that calls it; if it falls thousands behind, records are dropped and counted. Default: none.
 	Observe func(Record)
@@ -123,7 +131,10 @@ func (o Options) withDefaults() (Options, error) {
 		return o, err
 	}
 	var err error
-	if o.AllowedNetworks, err = plainNetworks(o.AllowedNetworks); err != nil {
+	if o.UnlimitedNetworks, err = plainNetworks("UnlimitedNetworks", o.UnlimitedNetworks); err != nil {
+		return o, err
+	}
+	if o.AllowedNetworks, err = plainNetworks("AllowedNetworks", o.AllowedNetworks); err != nil {
 		return o, err
 	}
 	if o.Log.GetSink() == nil {
@@ -175,11 +186,11 @@ func settle[T int | time.Duration](value *T, b bound) error {
 
 // plainNetworks returns networks as clients' addresses are compared with them: without bits of a host, and IPv4 never in its
 // IPv6 form.
-func plainNetworks(networks []netip.Prefix) ([]netip.Prefix, error) {
+func plainNetworks(field string, networks []netip.Prefix) ([]netip.Prefix, error) {
 	networks = slices.Clone(networks)
 	for i, n := range networks {
 		if !n.IsValid() {
-			return nil, fmt.Errorf("AllowedNetworks[%d]=%v: is no network", i, n)
+			return nil, fmt.Errorf("%s[%d]=%v: is no network", field, i, n)
 		}
 		if addr, bits := n.Addr(), n.Bits(); addr.Is4In6() && bits >= 96 {
 			n = netip.PrefixFrom(addr.Unmap(), bits-96)

@@ -26,6 +26,7 @@ const (
 	dropClientRate                        // is a request beyond MaxRequestsPerClient
 	dropUnproven                          // is a request that was under way, and gave its place among MaxUnproven to a newer one
 	dropBudget                            // is an answer beyond MaxUnprovenBytesPerSecond
+	dropPorts                             // is a request for which no port was left (Options.Ports)
 	dropReasons                           // how many there are
 )
 
@@ -42,6 +43,7 @@ func (d dropReason) String() string {
 		dropClientRate:      "client-rate",
 		dropUnproven:        "unproven",
 		dropBudget:          "budget",
+		dropPorts:           "ports",
 	}[d]
 }
 
@@ -61,6 +63,7 @@ const freeAnswer = 3
 // Times come from the callers, who need not agree to the microsecond.
 type books struct {
 	networks     []netip.Prefix
+	unlimited    []netip.Prefix
 	maxTransfers int
 	maxPerClient int // 0: no limit
 	maxRate      int // of one client, per second; 0: no limit
@@ -78,6 +81,7 @@ type books struct {
 func newBooks(o Options) *books {
 	b := &books{
 		networks:     o.AllowedNetworks,
+		unlimited:    o.UnlimitedNetworks,
 		maxTransfers: o.MaxTransfers,
 		maxPerClient: o.MaxTransfersPerClient,
 		maxRate:      o.MaxRequestsPerClient,
@@ -102,7 +106,8 @@ func (b *books) admit(from netip.AddrPort, now time.Time) (reason dropReason, ok
 	if !answerable(from) {
 		return dropSource, false
 	}
-	if !b.allowed(from.Addr()) {
+	unlimited := contain(b.unlimited, from.Addr())
+	if !unlimited && len(b.networks) > 0 && !contain(b.networks, from.Addr()) {
 		return dropNetwork, false
 	}
 	client := clientOf(from.Addr())
@@ -110,6 +115,7 @@ func (b *books) admit(from netip.AddrPort, now time.Time) (reason dropReason, ok
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
+	case unlimited:
 	case b.transfers >= b.maxTransfers:
 		return dropTransfers, false
 	case b.perClient != nil && b.perClient[client] >= b.maxPerClient:
@@ -176,12 +182,9 @@ func (b *books) inRate(client netip.Addr, now time.Time) bool {
 	return limiter.AllowN(now, 1)
 }
 
-func (b *books) allowed(client netip.Addr) bool {
-	if len(b.networks) == 0 {
-		return true
-	}
+func contain(networks []netip.Prefix, client netip.Addr) bool {
 	client = client.WithZone("") // a network contains no address with a zone
-	for _, n := range b.networks {
+	for _, n := range networks {
 		if n.Contains(client) {
 			return true
 		}

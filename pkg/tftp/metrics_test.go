@@ -4,13 +4,6 @@
 package tftp
 
 import (
-	"flag"
-	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,8 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
-
-var update = flag.Bool("update", false, "write docs/metrics.md") //nolint:gochecknoglobals // a flag of the test binary
 
 func registered(t testing.TB) (*metrics, *prometheus.Registry) {
 	t.Helper()
@@ -201,98 +192,4 @@ func BenchmarkTally(b *testing.B) {
 			}
 		})
 	}
-}
-
-// TestMetricsAreDocumented compares docs/metrics.md with the metrics and with the comments of the labels' values.
-func TestMetricsAreDocumented(t *testing.T) {
-	_, registry := registered(t)
-	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var metrics, ends, drops strings.Builder
-	for _, f := range families {
-		var labels []string
-		for _, l := range f.GetMetric()[0].GetLabel() {
-			labels = append(labels, "`"+l.GetName()+"`")
-		}
-		fmt.Fprintf(&metrics, "| `%s` | %s | %s | %s |\n",
-			f.GetName(), strings.ToLower(f.GetType().String()), strings.Join(labels, ", "), f.GetHelp())
-	}
-	meanings := comments(t, "handler.go", "Outcome")
-	for i, o := range outcomes() {
-		fmt.Fprintf(&ends, "| `%s` | %s |\n", o, meanings[i])
-	}
-	meanings = comments(t, "limits.go", "dropReason")
-	for r := range dropReasons {
-		fmt.Fprintf(&drops, "| `%s` | %s |\n", r, meanings[r])
-	}
-	want := fmt.Sprintf(metricsPage, &metrics, &ends, &drops)
-
-	file := filepath.Join("..", "..", "docs", "metrics.md")
-	if *update {
-		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, string(got)); diff != "" {
-		t.Errorf("docs/metrics.md differs; run go test ./pkg/tftp -run TestMetricsAreDocumented -update (-want +got):\n%s", diff)
-	}
-}
-
-const metricsPage = `<!-- Written by go test ./pkg/tftp -run TestMetricsAreDocumented -update; the words are comments of the code. -->
-
-# Metrics
-
-At "/metrics", beside those of controller-runtime and of Go. All series are there from the start, as 0. No label holds an
-address or the name of a file: those are in the log, which has a line for each transfer.
-
-## TFTP
-
-| metric | type | labels | meaning |
-|---|---|---|---|
-%s
-### How requests end
-
-The label "outcome". The first three are no failures.
-
-| outcome | meaning |
-|---|---|
-%s
-### What is met with silence
-
-The label "reason". A client over a limit is not refused, for an ERROR would end its boot: it repeats its request in a second
-or four and gets in then. The limits are [flags](flags.md#netboot-serve).
-
-| reason | the packet |
-|---|---|
-%s`
-
-// comments returns the comments beside the constants of a type, from the first const block of a file that has such.
-func comments(t *testing.T, file, typeName string) (all []string) {
-	t.Helper()
-	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, d := range parsed.Decls {
-		block, ok := d.(*ast.GenDecl)
-		if !ok || block.Tok != token.CONST {
-			continue
-		}
-		first, ok := block.Specs[0].(*ast.ValueSpec).Type.(*ast.Ident)
-		if !ok || first.Name != typeName {
-			continue
-		}
-		for _, spec := range block.Specs {
-			all = append(all, strings.TrimSpace(spec.(*ast.ValueSpec).Comment.Text()))
-		}
-		return all
-	}
-	t.Fatalf("%s has no constants of type %s", file, typeName)
-	return nil
 }

@@ -26,7 +26,7 @@ func (s *Server) openPort(local netip.Addr, client netip.AddrPort) (*port, error
 	}
 	conn, err := s.options.Ports.dial(local, client)
 	if err != nil {
-		return nil, fmt.Errorf("open a port for %v: %w", client, err)
+		return nil, fmt.Errorf("open a port for %v: %w", client, errors.Join(errNoPort, err))
 	}
 	w, err := openWire(conn, 1)
 	if err != nil {
@@ -35,6 +35,9 @@ func (s *Server) openPort(local netip.Addr, client netip.AddrPort) (*port, error
 	}
 	return &port{conn, w}, nil
 }
+
+// errNoPort: a request is dropped for it, as for any limit.
+var errNoPort = errors.New("no port is left")
 
 // dial tries the ports of a range in random order, or leaves the choice to the system.
 func (p Ports) dial(local netip.Addr, client netip.AddrPort) (*net.UDPConn, error) {

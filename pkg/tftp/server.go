@@ -116,7 +116,11 @@ func newShard(transfers context.Context, s *Server, w wire, record func(Record) 
 
 // observe logs and hands on what a transfer reports.
 func (s *Server) observe(r Record) {
-	log := s.options.Log.WithValues("client", r.Request.Client, "file", r.Request.Name)
+	name := r.Request.Name
+	if s.options.LogName != nil {
+		name = s.options.LogName(name)
+	}
+	log := s.options.Log.WithValues("client", r.Request.Client, "file", name)
 	if r.Outcome == OutcomeFailed {
 		log.Error(r.Err, "TFTP request failed")
 	} else if log := log.V(1); log.Enabled() {

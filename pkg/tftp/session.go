@@ -7,6 +7,7 @@ import (
 	"container/list"
 	"context"
 	"encoding/binary"
+	"errors"
 	"time"
 )
 
@@ -78,11 +79,14 @@ func (x *session) hear(r reply) {
 	if !x.opened {
 		return // nothing was sent that it could answer
 	}
-	duplicates := x.transfer.duplicates
+	duplicates, acked := x.transfer.duplicates, x.transfer.acked
 	next := x.transfer.receive(r, x.shard.now)
 	x.shard.tally.duplicateACKs += uint64(x.transfer.duplicates - duplicates)
 	if x.transfer.proven() {
 		x.prove()
+	}
+	if acked < 1 && x.transfer.acked >= 1 { // the number of an OACK's ACK can be guessed by whoever forged the request
+		x.shard.server.books.proved(x.request.Client.Addr(), time.Now())
 	}
 	if next.outcome != "" {
 		x.end(next.outcome, asError(r.err))
@@ -97,7 +101,6 @@ func (x *session) prove() {
 	if x.unproven != nil {
 		x.shard.unproven.Remove(x.unproven)
 		x.unproven = nil
-		x.shard.server.books.proved(x.request.Client.Addr(), time.Now())
 	}
 }
 
@@ -122,6 +125,10 @@ func (x *session) wake() {
 
 // expire takes the passing of the deadline.
 func (x *session) expire() {
+	if !x.opened {
+		x.end(OutcomeFailed, errLate)
+		return
+	}
 	next := x.transfer.expire(x.shard.now)
 	if next.outcome == OutcomeFailed {
 		x.end(next.outcome, errLate)
@@ -225,7 +232,11 @@ func (x *session) end(o Outcome, err error) {
 	case OutcomeNotFound, OutcomeRefused:
 		x.say(wireError(err))
 	case OutcomeFailed:
-		x.say(&Error{CodeUndefined, "internal error"})
+		if errors.Is(err, errLate) {
+			x.say(&Error{CodeUndefined, "the file did not come in time"})
+		} else {
+			x.say(&Error{CodeUndefined, "internal error"})
+		}
 	case OutcomeShutdown:
 		x.say(&Error{CodeUndefined, "server stops"})
 	}

@@ -181,7 +181,11 @@ func (s *shard) ask(i int, d *datagram) {
 		return
 	}
 	client, wall := d.from.addrPort(), s.epoch.Add(s.now)
-	if reason, ok := s.server.books.admit(client, wall); !ok {
+	reason, ok := s.server.books.admit(client, wall)
+	if !ok && reason == dropTransfers && s.makeRoom() {
+		reason, ok = s.server.books.admit(client, wall)
+	}
+	if !ok {
 		s.tally.drop(reason)
 		return
 	}
@@ -210,15 +214,18 @@ func (s *shard) ask(i int, d *datagram) {
 		return
 	}
 	if s.unproven.Len() > s.server.options.MaxUnproven {
-		s.tally.drop(dropUnproven)
-		s.unproven.Front().Value.(*session).end(OutcomeNeverAnswered, errMany)
+		s.giveUpOldest()
 	}
-	if b := s.fresh.find(&x.request, s.now); b != nil {
-		s.opened(x, s.server.opening(&x.request, b))
-		return
+	if s.server.options.Ports.mode == portsShared { // to open a port may take many tries, which the loop has no time for
+		if b := s.fresh.find(&x.request, s.now); b != nil {
+			s.opened(x, s.server.opening(&x.request, b))
+			return
+		}
 	}
 	ctx, cancel := context.WithCancel(s.transfers)
 	x.cancel = cancel
+	x.transfer.deadline = s.now + s.server.options.BodyTimeout
+	s.wheel.schedule(x)
 	s.do(func() func() {
 		o := s.server.open(ctx, &x.request)
 		return func() {
@@ -230,12 +237,34 @@ func (s *shard) ask(i int, d *datagram) {
 	})
 }
 
+// makeRoom ends the oldest session whose client has not answered, if it has had time to.
+func (s *shard) makeRoom() bool {
+	oldest := s.unproven.Front()
+	if oldest == nil || s.now-oldest.Value.(*session).arrived < s.server.options.RetransmitTimeout {
+		return false
+	}
+	s.giveUpOldest()
+	return true
+}
+
+// giveUpOldest ends the oldest session whose client has not answered.
+func (s *shard) giveUpOldest() {
+	s.tally.drop(dropUnproven)
+	s.unproven.Front().Value.(*session).end(OutcomeNeverAnswered, errMany)
+}
+
 // opened takes what the handler found.
 func (s *shard) opened(x *session, o opening) {
 	x.opened = true
 	if x.over {
 		s.server.books.release(x.request.Client.Addr())
 		s.discard(o)
+		return
+	}
+	if errors.Is(o.err, errNoPort) {
+		s.discard(o)
+		s.tally.drop(dropPorts)
+		x.end(OutcomeNeverAnswered, o.err)
 		return
 	}
 	if o.err != nil {

@@ -160,7 +160,7 @@ func TestLateBody(t *testing.T) {
 			}
 			time.Sleep(time.Hour) //nolint:forbidigo // virtual time: the read ends
 		})
-	if diff := cmp.Diff([]string{"\x00\x05\x00\x00internal error\x00"}, packets); diff != "" {
+	if diff := cmp.Diff([]string{"\x00\x05\x00\x00the file did not come in time\x00"}, packets); diff != "" {
 		t.Errorf("packets (-want +got):\n%s", diff)
 	}
 }

@@ -32,20 +32,19 @@ type stream struct {
 	freed    int64 // buffers that the client has left behind
 	reading  bool
 	starving bool // a block was not there
+	proven   bool // the client has answered: until then its address may be forged, and what is read for it alone be wasted
 	done     bool // it was read to the end, or failed
 	err      error
 	released bool
 }
 
-// newStream begins to read b.
+// newStream returns the content of b, which is read from when the first block is wanted.
 func newStream(c *cache, b *Body, blockSize, window int, w waiter) *stream {
 	blocks := max(window, (minStreamBuffer+blockSize-1)/blockSize)
-	s := &stream{
+	return &stream{
 		cache: c, waiter: w, source: newSource(b), reader: &steadyReader{reader: b.Stream, size: b.Size},
 		size: b.Size, blockSize: blockSize, span: int64(blocks) * int64(blockSize),
 	}
-	s.readOn()
-	return s
 }
 
 func (s *stream) block(at int64, n int) (one, two []byte, ok bool) {
@@ -57,6 +56,7 @@ func (s *stream) block(at int64, n int) (one, two []byte, ok bool) {
 	// is not.
 	if end > s.have || end == s.size && (!s.done || s.err != nil) {
 		s.starving = true
+		s.readOn()
 		return nil, nil, false
 	}
 	if n == 0 {
@@ -66,6 +66,7 @@ func (s *stream) block(at int64, n int) (one, two []byte, ok bool) {
 }
 
 func (s *stream) acknowledged(offset int64) {
+	s.proven = true
 	for (s.freed+1)*s.span <= offset {
 		s.cache.flush() // packets that are sent again may refer to it
 		s.freed++
@@ -87,7 +88,11 @@ func (s *stream) readOn() {
 	if s.reading || s.done || s.released {
 		return
 	}
-	if s.have != s.size && s.have >= (s.freed+streamBuffers)*s.span {
+	ahead := (s.freed + streamBuffers) * s.span
+	if !s.proven {
+		ahead = int64(s.blockSize)
+	}
+	if s.have != s.size && s.have >= ahead {
 		return
 	}
 	room := s.room()
@@ -115,12 +120,17 @@ func (s *stream) room() []byte {
 		return make([]byte, 1) // the reader finds the end, and needs no buffer for that
 	}
 	b := &s.buffers[s.have/s.span%streamBuffers]
-	if *b == nil {
-		length := s.span
-		if s.size != UnknownSize {
-			length = min(length, s.size-s.have)
-		}
-		*b = make([]byte, length)
+	length := s.span
+	if s.size != UnknownSize {
+		length = min(length, s.size-s.have/s.span*s.span)
+	}
+	if !s.proven {
+		length = min(length, int64(s.blockSize))
+	}
+	if int64(len(*b)) < length {
+		grown := make([]byte, length)
+		copy(grown, *b) // the first block, if the client has answered meanwhile
+		*b = grown
 	}
 	return (*b)[s.have%s.span:]
 }

@@ -173,6 +173,7 @@ func TestStreamFillsBuffers(t *testing.T) {
 		s.pieces <- contents(200_000)
 		close(s.pieces)
 		d := l.download(c, s.body(UnknownSize), 512, 1)
+		d.content.acknowledged(0)
 		l.settle()
 		begun := l.begun
 		for !d.ended {
@@ -262,6 +263,7 @@ func TestStreamReleaseWaits(t *testing.T) {
 					t.Fatal(err)
 				}
 				d := l.download(c, b, 512, 1)
+				d.content.acknowledged(0)
 				l.settle()
 				d.content.release()
 				l.settle()
@@ -303,6 +305,7 @@ func TestStreamKeepsTheWindow(t *testing.T) {
 		for base := int64(0); base*blockSize < int64(len(want)); base += 7 {
 			l.settle()
 			d.content.acknowledged(base * blockSize)
+			l.settle()
 			for range 2 {
 				for block := base; block < base+window && block*blockSize < int64(len(want)); block++ {
 					one, _, ok := d.content.block(block*blockSize, blockSize)

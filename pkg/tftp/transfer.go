@@ -201,7 +201,13 @@ func (x *transfer) expire(now time.Duration) step {
 	}
 	x.backoff++
 	x.wentBack = false
-	return x.send(x.acked+1, now)
+	next := x.send(x.acked+1, now)
+	if x.acked == 0 && x.tries > 1 {
+		// The ACK of an OACK is always the same: who forges the request can forge it, too. The window that it opened is sent
+		// twice, for it may have been lost, and then one block at a time until the client has shown that something came.
+		next.to = min(next.to, next.from)
+	}
+	return next
 }
 
 // exhausted says whether the client has been given enough tries and time.

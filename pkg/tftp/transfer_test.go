@@ -144,7 +144,7 @@ func TestTransfer(t *testing.T) {
 		},
 		"last ACK of a window lost, and the loader has closed": {
 			terms: windows, size: 1300, loseACK: lost(2),
-			want: result{Outcome: OutcomeLastACKLost, Took: 6351 * ms, Packets: 22, Resent: 18},
+			want: result{Outcome: OutcomeLastACKLost, Took: 6351 * ms, Packets: 12, Resent: 8}, // what nothing shows to have come is not sent whole again and again
 		},
 		"the only ACK lost": { // no reason to believe that anybody is there
 			terms: lockStep, size: 100, loseACK: lost(1),
