@@ -4,12 +4,14 @@
 package artifact
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path"
+	"strings"
+	"syscall"
+	"time"
 
 	"github.com/netboot-operator/netboot-operator/pkg/index"
 )
@@ -26,8 +28,8 @@ type disk struct {
 	root *os.Root
 }
 
-// openDisk makes the folder ready for use: it removes what interrupted downloads and unverified artifacts left, and
-// proves that files can be made.
+// openDisk makes the folder ready for use: it removes unverified artifacts and what can't be gone on with, and proves that
+// files can be made.
 func openDisk(dir string) (*disk, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -44,21 +46,50 @@ func openDisk(dir string) (*disk, error) {
 }
 
 func (d *disk) prepare() error {
-	for _, stale := range []string{folderPartial, kindUnverified} {
-		if err := d.root.RemoveAll(stale); err != nil {
-			return err
-		}
+	if err := d.root.RemoveAll(kindUnverified); err != nil {
+		return err
 	}
 	for _, folder := range []string{kindVerified, kindUnverified, folderPartial} {
 		if err := d.root.MkdirAll(folder, 0o755); err != nil {
 			return err
 		}
 	}
-	p, err := d.create()
+	if err := d.removeStale(); err != nil {
+		return err
+	}
+	const probe = folderPartial + "/probe"
+	f, err := d.root.OpenFile(probe, os.O_WRONLY|os.O_CREATE, 0o644)
+	if isFull(err) {
+		return nil // what is there can be served
+	}
 	if err != nil {
 		return err
 	}
-	return p.discard()
+	return errors.Join(f.Close(), d.root.Remove(probe))
+}
+
+// removeStale removes partial files, but for those that a fetch may go on with.
+func (d *disk) removeStale() error {
+	entries, err := fs.ReadDir(d.root.FS(), folderPartial)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		digest := strings.TrimSuffix(e.Name(), notesSuffix)
+		if err == nil && info.Mode().IsRegular() && validID(index.ID(kindVerified+"/"+digest)) && time.Since(info.ModTime()) < staleAfter {
+			if digest == e.Name() {
+				continue
+			}
+			if _, err := d.root.Stat(path.Join(folderPartial, digest)); err == nil {
+				continue
+			}
+		}
+		if err := d.root.RemoveAll(path.Join(folderPartial, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // open opens what is stored under id, which must be valid, whether or not it is what id says.
@@ -73,46 +104,20 @@ func (d *disk) open(id index.ID) (*File, error) {
 // stat describes what is stored under id, which must be valid.
 func (d *disk) stat(id index.ID) (fs.FileInfo, error) { return d.root.Stat(string(id)) }
 
-// remove deletes what is stored under id, which must be valid.
-func (d *disk) remove(id index.ID) error { return d.root.Remove(string(id)) }
-
-// A partial is a file that is being written. It must be committed or discarded.
-type partial struct {
-	*os.File
-
-	disk *disk
-	name string
-}
-
-// create makes an empty partial file.
-func (d *disk) create() (*partial, error) {
-	name := path.Join(folderPartial, rand.Text())
-	f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	return &partial{File: f, disk: d, name: name}, nil
-}
-
-// discard removes the file.
-func (p *partial) discard() error {
-	return errors.Join(p.Close(), p.disk.root.Remove(p.name))
-}
-
-// commit makes the file visible under id, complete and durable, and returns what it then looks like. When it fails, no
-// partial file is left.
-func (p *partial) commit(id index.ID) (fs.FileInfo, error) {
-	err := errors.Join(p.Sync(), p.Close()) // a full disk may show here for the first time
+// commit makes a partial file visible under id, complete and durable, and returns what it then looks like. When it fails, no
+// partial file is left. The file is closed.
+func (d *disk) commit(f *os.File, name string, id index.ID) (fs.FileInfo, error) {
+	err := errors.Join(f.Sync(), f.Close()) // a full disk may show here for the first time
 	if err == nil {
-		err = p.disk.root.Rename(p.name, string(id))
+		err = d.root.Rename(name, string(id))
 	}
 	if err != nil {
-		return nil, errors.Join(err, p.disk.root.Remove(p.name))
+		return nil, errors.Join(err, d.root.Remove(name))
 	}
-	if err := p.disk.sync(path.Dir(string(id))); err != nil {
+	if err := d.sync(path.Dir(string(id))); err != nil {
 		return nil, err
 	}
-	return p.disk.stat(id) // not before: some file systems store times less exactly than they keep them in memory
+	return d.stat(id) // not before: some file systems store times less exactly than they keep them in memory
 }
 
 // sync makes a rename into a folder durable.
@@ -124,6 +129,26 @@ func (d *disk) sync(folder string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
+// trash is where a file goes that is to be removed.
+func trash(id index.ID) string {
+	return path.Join(folderPartial, "trash-"+strings.ReplaceAll(string(id), "/", "-"))
+}
+
+// hide takes what is stored under id away, so that nobody opens it any more. It is quick; drop or shred do the rest.
+func (d *disk) hide(id index.ID) error { return d.root.Rename(string(id), trash(id)) }
+
+// drop removes what hide took away. Those who have it open can read on.
+func (d *disk) drop(id index.ID) error { return d.root.RemoveAll(trash(id)) }
+
+// shred removes what hide took away because it is damaged. Those who have it open find its end, rather than wrong bytes.
+func (d *disk) shred(id index.ID) error {
+	f, err := d.root.OpenFile(trash(id), os.O_WRONLY|os.O_TRUNC, 0)
+	if err == nil {
+		err = f.Close()
+	}
+	return errors.Join(err, d.drop(id))
+}
+
 // close ends the use of the folder; files that are open stay so.
 func (d *disk) close() error {
 	if err := d.root.Close(); err != nil {
@@ -131,3 +156,6 @@ func (d *disk) close() error {
 	}
 	return nil
 }
+
+// isFull says whether an error is that of a disk, or of a quota, that is used up.
+func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }

@@ -23,6 +23,8 @@ const (
 	ReasonDigestMismatch Reason = "DigestMismatch"
 	// ReasonUpstreamUnavailable: an upstream could not be reached, broke off, or answered an error status.
 	ReasonUpstreamUnavailable Reason = "UpstreamUnavailable"
+	// ReasonUnauthorized: an upstream wants credentials, or others.
+	ReasonUnauthorized Reason = "Unauthorized"
 	// ReasonUnexpectedContent: an upstream answered something that is no artifact, such as an HTML page.
 	ReasonUnexpectedContent Reason = "UnexpectedContent"
 	// ReasonSourceNotAllowed: the URL names something that is not fetched here.
@@ -58,6 +60,10 @@ func because(reason Reason, format string, args ...any) *Error {
 
 // storageFailed returns the error of an operation on the cache.
 func storageFailed(operation string, err error) *Error {
+	if isFull(err) {
+		return because(ReasonStorageFailed, "%s the artifact cache: %w: make room on its file system, or lower --cache-max-bytes",
+			operation, withoutPath(err))
+	}
 	return because(ReasonStorageFailed, "%s the artifact cache: %w", operation, withoutPath(err))
 }
 

@@ -4,114 +4,186 @@
 package artifact
 
 import (
-	"context"
-	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
-	"hash"
+	"errors"
 	"io"
-	"net/url"
+	"io/fs"
+	"math/rand/v2"
+	"time"
 
 	"github.com/netboot-operator/netboot-operator/pkg/index"
 )
 
-// parallelFetches bounds the fetches that run at a time; more wait for their turn.
-const parallelFetches = 8
+const (
+	// maxBackoff bounds the wait between two rounds over the URLs of an artifact.
+	maxBackoff = 30 * time.Second
+	// progressBytes is how much must have come before a connection breaks so that the same URL is asked for the rest without
+	// this being counted: a large file over a bad line arrives, and a server that always breaks off is given up.
+	progressBytes = 1 << 20
+)
 
-// A source is an artifact as a URL delivers it.
-type source struct {
-	io.Reader
-
-	size int64 // bytes; -1: not told
-	html bool  // the upstream says that it is a page for people
-
-	close func() // ends the use of the source; called once
-}
-
-// fetch tries the URLs of a in order until one delivers the right bytes, and returns how many these are.
-func (s *Store) fetch(id index.ID, a *index.Artifact) (int64, error) {
-	var failed *Error
-	for _, from := range a.URLs {
-		size, err := s.fetchFrom(from, id, a)
-		if s.ctx.Err() != nil {
-			return 0, errClosed
+// fetch tries the URLs of an artifact until one delivers the right bytes, and returns how many these are. Failures that may
+// pass are tried again, Options.Attempts times in all, each time longer after the one before.
+func (s *Store) fetch(j *job, id index.ID, a *index.Artifact) (int64, error) {
+	d := &download{store: s, job: j, id: id, artifact: a, total: -1}
+	defer d.leave()
+	info, failed := d.recall()
+	if failed != nil {
+		return 0, failed.at(a, a.URLs[0])
+	}
+	if info != nil {
+		return info.Size(), nil
+	}
+	failures := make([]*Error, len(a.URLs))
+	for attempt := 1; ; attempt++ {
+		again, after := false, time.Duration(0)
+		for _, i := range s.health.order(a.URLs) {
+			if failures[i] != nil {
+				if _, ok := failures[i].passes(); !ok {
+					continue
+				}
+			}
+			info, failed := d.from(a.URLs[i])
+			if s.ctx.Err() != nil {
+				return 0, errClosed
+			}
+			if failed == nil {
+				return info.Size(), nil
+			}
+			failures[i] = failed.at(a, a.URLs[i])
+			if failed.Reason == ReasonStorageFailed { // no URL can mend it
+				return 0, joined(failures)
+			}
+			if wanted, ok := failed.passes(); ok {
+				again, after = true, max(after, wanted)
+			}
 		}
-		if err == nil {
-			return size, nil
+		if !again || attempt >= s.options.Attempts {
+			return 0, joined(failures)
 		}
-		err = err.at(a, from)
-		if failed == nil {
-			failed = err
-		} else {
-			failed = failed.andMirror(err)
-		}
-		if err.Reason == ReasonStorageFailed {
-			break
+		if err := s.pause(j, max(after, s.backoff(attempt))); err != nil {
+			return 0, err
 		}
 	}
-	return 0, failed
 }
 
-// fetchFrom copies what one URL delivers into the cache if it is right. Otherwise it leaves nothing behind.
-func (s *Store) fetchFrom(from string, id index.ID, a *index.Artifact) (int64, *Error) {
-	src, failed := s.source(from)
+// joined returns the failures at the URLs of an artifact, in their order, as one. URLs that were not tried have none.
+func joined(failures []*Error) *Error {
+	var all *Error
+	for _, failed := range failures {
+		switch {
+		case failed == nil:
+		case all == nil:
+			all = failed
+		default:
+			all = all.andMirror(failed)
+		}
+	}
+	return all
+}
+
+// backoff returns how long to wait after that many attempts: any time up to a bound that doubles, so that the pods of a
+// cluster don't come back together.
+func (s *Store) backoff(attempt int) time.Duration {
+	bound := s.options.Backoff
+	for range attempt - 1 {
+		bound = min(2*bound, maxBackoff)
+	}
+	return rand.N(bound) + 1
+}
+
+// pause waits. Others have the slot of the job meanwhile.
+func (s *Store) pause(j *job, d time.Duration) error {
+	s.release(j)
+	select {
+	case <-time.After(d):
+	case <-s.ctx.Done():
+	}
+	return s.acquire(j)
+}
+
+// from fetches from one URL, and goes on there after breaks as long as much comes in between.
+func (d *download) from(from string) (fs.FileInfo, *Error) {
+	s := d.store
+	for {
+		before := d.most
+		info, failed := d.once(from)
+		if s.ctx.Err() != nil {
+			return nil, failed
+		}
+		if failed == nil {
+			s.health.well(from)
+			return info, nil
+		}
+		after, ok := failed.passes()
+		if ok {
+			s.health.failed(from)
+		}
+		if !ok || d.most-before < progressBytes {
+			return nil, failed
+		}
+		if err := s.pause(d.job, max(after, s.backoff(1))); err != nil {
+			return nil, because(ReasonUpstreamUnavailable, "%w", err)
+		}
+	}
+}
+
+// once asks one URL, for the rest if a part is there.
+func (d *download) once(from string) (fs.FileInfo, *Error) {
+	s, a := d.store, d.artifact
+	src, failed := s.openSource(s.ctx, from, a, d.position(from))
 	if failed != nil {
-		return 0, failed
+		return nil, failed
 	}
 	defer src.close()
 	switch {
-	case src.html && a.SHA256 == "": // nothing else could tell that it is not the file
-		return 0, judge(a, "", true)
+	case src.html && a.SHA256 == "", // nothing else could tell that it is not the file
+		src.html && d.size > 0 && src.size != d.total: // nor what would be lost for it
+		return nil, judge(a, "", true)
 	case src.size > s.options.MaxBytes:
-		return 0, s.tooLarge()
+		return nil, s.tooLarge()
 	}
-
-	p, err := s.disk.create()
-	if err != nil {
-		return 0, storageFailed("write to", err)
+	resumed := src.offset > 0
+	if failed := d.begin(from, src); failed != nil {
+		return nil, failed
 	}
-	dst := &sink{to: p, hash: sha256.New(), room: s.options.MaxBytes}
-	if failed := s.receive(dst, src, a); failed != nil {
-		_ = p.discard() // the next New removes what can't be removed now
-		return 0, failed
+	if failed := d.receive(src); failed != nil {
+		return nil, failed
 	}
-	info, err := p.commit(id)
-	if err != nil {
-		return 0, storageFailed("write to", err)
+	if failed := judge(a, hex.EncodeToString(d.hash.Sum(nil)), src.html); failed != nil {
+		d.discard()
+		if resumed {
+			return d.once(from) // the parts may be of different files
+		}
+		return nil, failed
 	}
-	s.trust(id, stampOf(info))
-	return info.Size(), nil
+	return d.commit()
 }
 
-// source opens a URL by its scheme.
-func (s *Store) source(from string) (*source, *Error) {
-	u, err := url.Parse(from)
-	if err != nil {
-		return nil, because(ReasonSourceNotAllowed, "not a URL: correct it")
-	}
-	switch u.Scheme {
-	case "http", "https":
-		return s.get(u)
-	case "file":
-		return s.openFile(u)
-	}
-	return nil, because(ReasonSourceNotAllowed, "%s:// is not served by this version: use http, https or file", u.Scheme)
-}
-
-// receive copies src to dst and decides whether it is what a asks for.
-func (s *Store) receive(dst *sink, src *source, a *index.Artifact) *Error {
-	n, err := io.Copy(dst, &mortalReader{s.ctx, src})
+// receive copies src behind what is there already.
+func (d *download) receive(src *source) *Error {
+	s := d.store
+	_, err := io.Copy(d, &mortalReader{s.ctx, src})
 	switch {
-	case dst.err != nil:
-		return storageFailed("write to", dst.err)
-	case dst.full:
+	case d.writeError != nil:
+		return d.notWritten(d.writeError)
+	case d.noRoom != nil:
+		d.discard()
+		return d.noRoom
+	case d.full:
+		d.discard()
 		return s.tooLarge()
 	case err != nil:
-		return because(ReasonUpstreamUnavailable, "broke off after %d bytes: %w", n, err)
-	case src.size >= 0 && n != src.size:
-		return because(ReasonUpstreamUnavailable, "ended after %d of %d bytes: %w", n, src.size, io.ErrUnexpectedEOF)
+		return because(ReasonUpstreamUnavailable, "broke off after %d bytes: %w", d.size, &passingError{error: err})
+	case src.size >= 0 && d.size < src.size:
+		return because(ReasonUpstreamUnavailable, "ended after %d of %d bytes: %w",
+			d.size, src.size, &passingError{error: io.ErrUnexpectedEOF})
+	case src.size >= 0 && d.size > src.size:
+		size := d.size
+		d.discard()
+		return because(ReasonUpstreamUnavailable, "delivered %d bytes, more than the %d that it told", size, src.size)
 	}
-	return judge(a, hex.EncodeToString(dst.hash.Sum(nil)), src.html)
+	return nil
 }
 
 func (s *Store) tooLarge() *Error {
@@ -119,36 +191,5 @@ func (s *Store) tooLarge() *Error {
 		"larger than %d bytes, the limit for an artifact: correct the URL, or raise the limit", s.options.MaxBytes)
 }
 
-// A mortalReader ends with a context: Store.Close doesn't wait until a large file is read to its end.
-type mortalReader struct {
-	ctx context.Context // of the Store
-	io.Reader
-}
-
-func (r *mortalReader) Read(b []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.Reader.Read(b)
-}
-
-// A sink hashes what it writes, and remembers what went wrong on its side: io.Copy doesn't tell who failed.
-type sink struct {
-	to   io.Writer
-	hash hash.Hash
-	room int64 // bytes that may still come
-	full bool  // more came
-	err  error // of the writer
-}
-
-func (d *sink) Write(b []byte) (int, error) {
-	if int64(len(b)) > d.room {
-		d.full = true
-		return 0, fmt.Errorf("no room for %d bytes: %w", len(b), io.ErrShortWrite)
-	}
-	n, err := d.to.Write(b)
-	d.room -= int64(n)
-	d.hash.Write(b[:n])
-	d.err = err
-	return n, err
-}
+// errTooLarge ends a copy of more than Options.MaxBytes.
+var errTooLarge = errors.New("larger than the limit")

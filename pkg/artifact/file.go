@@ -10,11 +10,13 @@ import (
 )
 
 // A File is an artifact's bytes, open for reading at any offset. It stays readable when the artifact is fetched again
-// or removed meanwhile. Whoever opened it closes it. It can be given to http.ServeContent, which then uses sendfile.
+// or removed meanwhile; when the bytes turn out to be damaged, it ends. Whoever opened it closes it. It can be given to
+// http.ServeContent, which then uses sendfile.
 type File struct {
 	*os.File
 
-	info fs.FileInfo
+	info    fs.FileInfo
+	release func() // tells the Store that the file is not in use any more; nil: nobody wants to know
 }
 
 // newFile takes f over: it is closed when there is an error.
@@ -28,6 +30,14 @@ func newFile(f *os.File) (*File, error) {
 		return nil, err
 	}
 	return &File{File: f, info: info}, nil
+}
+
+// Close ends the use of the file.
+func (f *File) Close() error {
+	if f.release != nil {
+		f.release()
+	}
+	return f.File.Close()
 }
 
 // Size returns the number of bytes.

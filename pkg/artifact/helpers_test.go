@@ -49,6 +49,9 @@ func newStore(t *testing.T, o artifact.Options) *artifact.Store {
 	if o.Dir == "" {
 		o.Dir = t.TempDir()
 	}
+	if o.Backoff == 0 {
+		o.Backoff = time.Millisecond
+	}
 	s, err := artifact.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +165,11 @@ func write(t *testing.T, content string, path ...string) {
 type notebook struct {
 	mu    sync.Mutex
 	lines []string
+
+	started atomic.Int64
 }
+
+func (n *notebook) ArtifactStarted(*index.Artifact) { n.started.Add(1) }
 
 func (n *notebook) ArtifactFetched(_ *index.Artifact, bytes int64, _ time.Duration) {
 	n.note(fmt.Sprintf("fetched %d bytes", bytes))

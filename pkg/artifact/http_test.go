@@ -49,6 +49,8 @@ func mirror(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/vmlinuz", http.StatusFound)
 	case "/moved-away":
 		http.Redirect(w, r, "/gone", http.StatusFound)
+	case "/moved-signed":
+		http.Redirect(w, r, "/gone?signature=secret", http.StatusFound)
 	case "/loop":
 		http.Redirect(w, r, "/loop", http.StatusFound)
 	case "/other":
@@ -141,6 +143,10 @@ func TestUpstreams(t *testing.T) {
 			urls: []string{"/moved-away"}, wantReason: artifact.ReasonUpstreamUnavailable,
 			wantText: " from UPSTREAM/moved-away: redirected to UPSTREAM/gone: " + notFound,
 		},
+		"a redirect with a signature, which lets anybody in": {
+			urls: []string{"/moved-signed"}, wantReason: artifact.ReasonUpstreamUnavailable,
+			wantText: " from UPSTREAM/moved-signed: redirected to UPSTREAM/gone: " + notFound,
+		},
 		"a redirect loop": {
 			urls: []string{"/loop"}, wantReason: artifact.ReasonUpstreamUnavailable,
 			wantText: " from UPSTREAM/loop: stopped after 10 redirects",
@@ -182,9 +188,13 @@ func TestUpstreams(t *testing.T) {
 			urls: []string{"/large-chunked"}, wantReason: artifact.ReasonUnexpectedContent,
 			wantText: " from UPSTREAM/large-chunked: " + tooLarge,
 		},
+		"what is no source": {
+			urls: []string{"ftp://mirror/vmlinuz"}, wantReason: artifact.ReasonSourceNotAllowed,
+			wantText: " from ftp://mirror/vmlinuz: ftp:// is not served by this version: use http, https, oci or file",
+		},
 		"a registry": {
 			urls: []string{"oci://mirror/debian"}, wantReason: artifact.ReasonSourceNotAllowed,
-			wantText: " from oci://mirror/debian: oci:// is not served by this version: use http, https or file",
+			wantText: ` from oci://mirror/debian: "mirror/debian" names no version: end it in :TAG or @sha256:HEX`,
 		},
 		"files where there are none": {
 			urls: []string{"file:///vmlinuz"}, unverified: true, wantReason: artifact.ReasonSourceNotAllowed,
@@ -241,7 +251,7 @@ func TestErrorsHidePasswords(t *testing.T) {
 	s := newStore(t, artifact.Options{})
 	f, err := s.Open(t.Context(), unverified("oci://user:secret@mirror/debian"))
 	wantError(t, f, err, artifact.ReasonSourceNotAllowed,
-		" from oci://user:xxxxx@mirror/debian: oci:// is not served by this version: use http, https or file")
+		` from oci://user:xxxxx@mirror/debian: "mirror/debian" names no version: end it in :TAG or @sha256:HEX`)
 }
 
 func TestStall(t *testing.T) {
@@ -260,7 +270,7 @@ func TestStall(t *testing.T) {
 				content := strings.Repeat("x", 1<<20)
 				dir, start := t.TempDir(), time.Now()
 				s := newStore(t, artifact.Options{
-					Dir: dir, StallTimeout: window,
+					Dir: dir, StallTimeout: window, Attempts: 1,
 					Client: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 						if tc.chunk == 0 {
 							<-r.Context().Done()

@@ -6,9 +6,10 @@ package artifact
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/netboot-operator/netboot-operator/pkg/index"
 )
@@ -21,6 +22,9 @@ const (
 	defaultStallTimeout = 30 * time.Second
 	minStallTimeout     = time.Second
 	maxStallTimeout     = 10 * time.Minute
+	defaultAttempts     = 4
+	maxAttempts         = 20
+	defaultBackoff      = 500 * time.Millisecond
 )
 
 // Options say where a Store keeps its files and how it fetches them.
@@ -40,6 +44,17 @@ type Options struct {
 	// StallTimeout ends a download that brings less than 16 KiB in this time, and a request without an answer.
 	// 0: 30 s. Between 1 s and 10 min.
 	StallTimeout time.Duration
+	// Attempts is how often a URL is asked in one fetch while its failures are such that may pass. 0: 4. At most 20.
+	Attempts int
+	// Backoff bounds the wait before the second attempt; it doubles with each further one. 0: 0.5 s. At most 30 s.
+	Backoff time.Duration
+	// MaxCacheBytes is the size, in bytes, that the files in Dir may have together. What was not used for the longest time
+	// is evicted; what is kept or open never is, but then nothing else comes. 0: no limit. Not negative.
+	MaxCacheBytes int64
+	// ScrubInterval is the time between two looks at all bytes that are cached. 0: none. Not negative.
+	ScrubInterval time.Duration
+	// Registerer gets the metrics, which docs/metrics.md lists. One Store can register there. Nil: none are kept.
+	Registerer prometheus.Registerer
 	// Observer is told of fetches. Nil: nobody.
 	Observer Observer
 }
@@ -49,6 +64,9 @@ type Options struct {
 // request that is answered from what an earlier process left is told of like a fetch. Others that are answered from the
 // cache, or with the error of an earlier fetch, are not told of.
 type Observer interface {
+	// ArtifactStarted says that a is being fetched: it is not in the cache. ArtifactFetched or ArtifactFailed follows, unless
+	// the Store is closed before.
+	ArtifactStarted(a *index.Artifact)
 	// ArtifactFetched says that a can be opened from now on. A file URL without a digest is told of when it is first
 	// opened and whenever the file has changed.
 	ArtifactFetched(a *index.Artifact, bytes int64, took time.Duration)
@@ -59,6 +77,7 @@ type Observer interface {
 // nobody is the Observer of those who want none.
 type nobody struct{}
 
+func (nobody) ArtifactStarted(*index.Artifact)                       {}
 func (nobody) ArtifactFetched(*index.Artifact, int64, time.Duration) {}
 func (nobody) ArtifactFailed(*index.Artifact, error)                 {}
 
@@ -76,6 +95,18 @@ func (o Options) completed() (Options, error) {
 	if o.StallTimeout != 0 && (o.StallTimeout < minStallTimeout || o.StallTimeout > maxStallTimeout) {
 		return o, fmt.Errorf("StallTimeout %v: neither 0 nor in %v-%v", o.StallTimeout, minStallTimeout, maxStallTimeout)
 	}
+	if o.Attempts < 0 || o.Attempts > maxAttempts {
+		return o, fmt.Errorf("number of Attempts %d: outside 0-%d", o.Attempts, maxAttempts)
+	}
+	if o.Backoff < 0 || o.Backoff > maxBackoff {
+		return o, fmt.Errorf("bound of Backoff %v: outside 0-%v", o.Backoff, maxBackoff)
+	}
+	if o.MaxCacheBytes < 0 {
+		return o, fmt.Errorf("MaxCacheBytes %d: must be 0 (no limit) or more", o.MaxCacheBytes)
+	}
+	if o.ScrubInterval < 0 {
+		return o, fmt.Errorf("ScrubInterval %v: must be 0 (none) or more", o.ScrubInterval)
+	}
 	if o.MaxBytes == 0 {
 		o.MaxBytes = defaultMaxBytes
 	}
@@ -85,6 +116,12 @@ func (o Options) completed() (Options, error) {
 	if o.StallTimeout == 0 {
 		o.StallTimeout = defaultStallTimeout
 	}
+	if o.Attempts == 0 {
+		o.Attempts = defaultAttempts
+	}
+	if o.Backoff == 0 {
+		o.Backoff = defaultBackoff
+	}
 	if o.Observer == nil {
 		o.Observer = nobody{}
 	}
@@ -92,18 +129,4 @@ func (o Options) completed() (Options, error) {
 		o.Client = newClient()
 	}
 	return o, nil
-}
-
-// newClient returns a client without a timeout for the whole: a large image over a thin line may take an hour.
-// Redirects stay at net/http's limit of 10.
-func newClient() *http.Client {
-	return &http.Client{Transport: &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: 20 * time.Second,
-		IdleConnTimeout:       90 * time.Second,
-		MaxIdleConnsPerHost:   parallelFetches,
-		ForceAttemptHTTP2:     true,
-	}}
 }

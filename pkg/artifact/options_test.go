@@ -57,6 +57,18 @@ func TestNewRefuses(t *testing.T) {
 			artifact.Options{Dir: dir, StallTimeout: time.Millisecond},
 			"artifact store: StallTimeout 1ms: neither 0 nor in 1s-10m0s",
 		},
+		"too many attempts": {
+			artifact.Options{Dir: dir, Attempts: 21}, "artifact store: number of Attempts 21: outside 0-20",
+		},
+		"a long backoff": {
+			artifact.Options{Dir: dir, Backoff: time.Minute}, "artifact store: bound of Backoff 1m0s: outside 0-30s",
+		},
+		"a negative budget": {
+			artifact.Options{Dir: dir, MaxCacheBytes: -1}, "artifact store: MaxCacheBytes -1: must be 0 (no limit) or more",
+		},
+		"a negative interval": {
+			artifact.Options{Dir: dir, ScrubInterval: -1}, "artifact store: ScrubInterval -1ns: must be 0 (none) or more",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := artifact.New(tc.options)

@@ -11,8 +11,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -29,38 +29,46 @@ var errClosed = errors.New("artifact store is closed")
 type Store struct {
 	options Options
 	disk    *disk
-	files   *os.Root // where file URLs are resolved; nil: nowhere
+	files   *os.Root     // where file URLs are resolved; nil: nowhere
+	careful *http.Client // Options.Client, which keeps credentials from others
+	metrics *metrics
+	health  health
 
-	ctx    context.Context // the life of the Store, which owns the fetches
-	cancel context.CancelFunc
-	jobs   sync.WaitGroup
-	slots  chan struct{}      // holds one item for each fetch that runs
-	checks singleflight.Group // hashes of what is on disk, by id
+	clientsMu sync.Mutex
+	clients   map[[sha256.Size]byte]*http.Client // by the authorities that they trust beside the system's
+
+	ctx        context.Context // the life of the Store, which owns the fetches
+	cancel     context.CancelFunc
+	jobs       sync.WaitGroup
+	slots      chan struct{}      // holds one item for each fetch that runs
+	background chan struct{}      // holds one more for each of them that nobody waits for
+	checks     singleflight.Group // hashes of what is on disk, by id
+
+	evictions sync.Mutex // is held by the one who makes room
 
 	mu      sync.Mutex
 	closed  bool
 	entries map[index.ID]*entry
+	kept    map[index.Key][]index.ID
+	unsaved bool // something was used that the notes of uses don't have
 }
 
-// An entry is what the Store knows about an artifact. There is one for each that was asked for with Open or found on
-// disk, never for an id that only came from the network.
+// An entry is what the Store knows about an artifact. There is one for each that was asked for or found on disk, never for
+// an id that only came from the network. Entries stay.
 type entry struct {
-	trusted stamp // the file whose bytes are known to be right; the zero value: none
-	job     *job  // the fetch that runs; nil: none
-	failure *job  // the last fetch, if it failed
+	trusted stamp     // the file whose bytes are known to be right; the zero value: none
+	job     *job      // the fetch that runs; nil: none
+	failure *job      // the last fetch, if it failed
+	used    time.Time // when it was last opened
+	users   int       // those who have it open or wait for it
+
+	keepers map[index.Key][]*index.Artifact
+	pulling bool          // somebody sees to it that it comes
+	changed chan struct{} // tells them that keepers are others
 }
 
-// A job is one fetch of an artifact.
-type job struct {
-	urls  []string
-	news  bool          // that the file can be opened is news, even if it turns out to be on disk
-	done  chan struct{} // closed when the job has ended; the fields below don't change afterwards
-	err   error
-	ended time.Time
-}
-
-// New returns a Store that works in o.Dir. It removes what interrupted downloads left there, but looks at nothing else.
-// Its errors name the field of Options, the value and what is wrong with it.
+// New returns a Store that works in o.Dir. It removes what nobody can go on with there, but hashes nothing. Its errors name
+// the field of Options, the value and what is wrong with it.
 func New(o Options) (*Store, error) {
 	o, err := o.completed()
 	if err != nil {
@@ -80,11 +88,23 @@ func New(o Options) (*Store, error) {
 		return nil, fmt.Errorf("artifact store: Dir %q: must be a folder that can be written: %w", o.Dir, withoutPath(err))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Store{
-		options: o, disk: d, files: files,
-		ctx: ctx, cancel: cancel, slots: make(chan struct{}, parallelFetches),
-		entries: map[index.ID]*entry{},
-	}, nil
+	s := &Store{
+		options: o, disk: d, files: files, careful: careful(o.Client),
+		health:  health{hosts: map[string]illness{}},
+		clients: map[[sha256.Size]byte]*http.Client{},
+		ctx:     ctx, cancel: cancel,
+		slots: make(chan struct{}, parallelFetches), background: make(chan struct{}, backgroundFetches),
+		entries: map[index.ID]*entry{}, kept: map[index.Key][]index.ID{},
+	}
+	if s.metrics, err = newMetrics(o.Registerer, s); err != nil {
+		return nil, errors.Join(fmt.Errorf("artifact store: %w", err), s.Close())
+	}
+	s.recallUses()
+	s.jobs.Go(s.saveUses)
+	if o.ScrubInterval > 0 {
+		s.jobs.Go(s.scrub)
+	}
+	return s, nil
 }
 
 // Close ends the fetches that run and waits for them. Files that are open stay usable. Open fails from now on.
@@ -98,7 +118,8 @@ func (s *Store) Close() error {
 	}
 	s.cancel()
 	s.jobs.Wait()
-	s.options.Client.CloseIdleConnections()
+	s.noteUses()
+	s.closeClients()
 	err := s.disk.close()
 	if s.files != nil {
 		err = errors.Join(err, s.files.Close())
@@ -116,11 +137,12 @@ func (s *Store) Open(ctx context.Context, a *index.Artifact) (*File, error) {
 		return f, nil
 	}
 	id := a.ID()
+	defer s.pin(id)()
 	for {
 		if f, err := s.openTrusted(id); err == nil {
 			return f, nil
 		}
-		j, err := s.join(id, a) //nolint:contextcheck // the fetch outlives the one who asks
+		j, err := s.join(id, a, true)
 		if err != nil {
 			return nil, err
 		}
@@ -136,7 +158,7 @@ func (s *Store) Open(ctx context.Context, a *index.Artifact) (*File, error) {
 				return nil, storageFailed("read", err).at(a, a.URLs[0])
 			}
 			return f, nil
-		case slices.Equal(j.urls, a.URLs):
+		case j.isFor(a):
 			return nil, j.err
 		}
 		// What another artifact's URLs could not deliver, these may.
@@ -157,14 +179,17 @@ func (s *Store) OpenCached(id index.ID) (*File, error) {
 	return f, nil
 }
 
-// A State is what a Store knows about an artifact. The zero value: nothing, it was not asked for yet.
+// A State is what a Store knows about an artifact. The zero value: nothing, its fetch has not begun.
 type State struct {
 	// Cached says that Open needs no network: the file is there. One that an earlier process left is hashed before its
 	// first use, and should it then turn out to be damaged, it is fetched again.
 	Cached bool
 	// Bytes is the file's size while Cached.
 	Bytes int64
-	// Err is the *Error of the last fetch if it failed. Nil while Cached, and while the first fetch runs.
+	// Fetching says that a fetch runs. Received of Total bytes are here; Total is -1 when no upstream has told it.
+	Fetching        bool
+	Received, Total int64
+	// Err is the *Error of the last fetch if it failed. Nil while Cached. It stays while the next fetch runs.
 	Err error
 }
 
@@ -184,20 +209,41 @@ func (s *Store) State(id index.ID) State {
 			return State{Cached: true, Bytes: info.Size()}
 		}
 	}
-	if e.failure != nil {
-		return State{Err: e.failure.err}
+	var state State
+	if e.job != nil && e.job.fetching.Load() {
+		state = State{Fetching: true, Received: e.job.received.Load(), Total: e.job.total.Load()}
 	}
-	return State{}
+	if e.failure != nil {
+		state.Err = e.failure.err
+	}
+	return state
 }
 
 // entry returns the entry of id, a new one if need be. s.mu is held.
 func (s *Store) entry(id index.ID) *entry {
 	e := s.entries[id]
 	if e == nil {
-		e = &entry{}
+		e = &entry{changed: make(chan struct{}, 1)}
 		s.entries[id] = e
 	}
 	return e
+}
+
+// pin keeps an artifact from being evicted until the function that it returns is called.
+func (s *Store) pin(id index.ID) func() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.use(s.entry(id))
+}
+
+// use counts one more user of e. s.mu is held. The function that it returns ends that; further calls do nothing.
+func (s *Store) use(e *entry) func() {
+	e.users++
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		e.users--
+	})
 }
 
 // trust notes that the file with this stamp has the right bytes. It returns false if that was known.
@@ -207,6 +253,9 @@ func (s *Store) trust(id index.ID, at stamp) bool {
 	e := s.entry(id)
 	isNew := e.trusted != at
 	e.trusted, e.failure = at, nil
+	if e.used.IsZero() {
+		e.used = time.Now()
+	}
 	return isNew
 }
 
@@ -219,6 +268,10 @@ func (s *Store) openTrusted(id index.ID) (*File, error) {
 	s.mu.Lock()
 	e := s.entries[id]
 	trusted := e != nil && e.trusted == stampOf(f.info)
+	if trusted {
+		f.release = s.use(e)
+		e.used, s.unsaved = time.Now(), true
+	}
 	s.mu.Unlock()
 	if !trusted {
 		_ = f.Close() // nothing was written
@@ -233,15 +286,15 @@ func (s *Store) openChecked(id index.ID) (*File, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return f, err
 	}
-	if _, err, _ := s.checks.Do(string(id), func() (any, error) { return nil, s.check(id) }); err != nil {
+	if _, err, _ := s.checks.Do(string(id), func() (any, error) { return nil, s.check(id, false) }); err != nil {
 		return nil, err
 	}
 	return s.openTrusted(id)
 }
 
-// check hashes what is on disk, and removes it if the bytes are not what id says. In that case, and if there is nothing,
-// the error wraps fs.ErrNotExist.
-func (s *Store) check(id index.ID) error {
+// check hashes what is on disk, slowly if asked to, and removes it if the bytes are not what id says. In that case, and if
+// there is nothing, the error wraps fs.ErrNotExist.
+func (s *Store) check(id index.ID, slowly bool) error {
 	if !verifiable(id) {
 		return fs.ErrNotExist
 	}
@@ -249,83 +302,47 @@ func (s *Store) check(id index.ID) error {
 	if err != nil {
 		return err
 	}
+	var from io.Reader = &mortalReader{s.ctx, f}
+	if slowly {
+		from = &slowReader{from: from, ctx: s.ctx, start: time.Now()}
+	}
 	hash := sha256.New()
-	_, err = io.Copy(hash, &mortalReader{s.ctx, f})
+	_, err = io.Copy(hash, from)
 	_ = f.Close() // nothing was written
 	if s.ctx.Err() != nil {
 		return errClosed
 	}
 	if err != nil || id != idOf(hash.Sum(nil)) {
-		return errors.Join(fs.ErrNotExist, s.disk.remove(id))
+		return errors.Join(fs.ErrNotExist, s.damaged(id, stampOf(f.info)))
 	}
 	s.trust(id, stampOf(f.info))
 	return nil
+}
+
+// damaged removes a file whose bytes are wrong, and sees to it that what is kept comes again. Those who read the file find
+// its end.
+func (s *Store) damaged(id index.ID, at stamp) error {
+	s.mu.Lock()
+	info, err := s.disk.stat(id)
+	if err != nil || stampOf(info) != at { // it is another one by now
+		s.mu.Unlock()
+		return nil
+	}
+	if err = s.disk.hide(id); err == nil {
+		if e := s.entries[id]; e != nil {
+			e.trusted = stamp{}
+			s.pull(id, e)
+		}
+	}
+	s.mu.Unlock()
+	s.metrics.damaged()
+	if err != nil {
+		return withoutPath(err)
+	}
+	return withoutPath(s.disk.shred(id))
 }
 
 // verifiable says whether a valid id tells the digest of the content.
 func verifiable(id index.ID) bool { return id[:len(kindVerified)] == kindVerified }
 
 func idOf(digest []byte) index.ID { return index.ID(kindVerified + "/" + hex.EncodeToString(digest)) }
-
-// join returns the job that fetches a: the one that runs, the one that failed a moment ago, or a new one.
-func (s *Store) join(id index.ID, a *index.Artifact) (*job, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, errClosed
-	}
-	e := s.entry(id)
-	if e.job != nil {
-		return e.job, nil
-	}
-	if f := e.failure; f != nil && slices.Equal(f.urls, a.URLs) && time.Since(f.ended) < s.options.RetryAfter {
-		return f, nil
-	}
-	j := &job{urls: a.URLs, news: e.trusted == (stamp{}) || e.failure != nil, done: make(chan struct{})}
-	e.job = j
-	s.jobs.Go(func() { s.run(j, id, a) })
-	return j, nil
-}
-
-// run does a job, and tells those who wait for it.
-func (s *Store) run(j *job, id index.ID, a *index.Artifact) {
-	defer close(j.done)
-	start := time.Now()
-	size, fetched, err := s.bring(id, a)
-	j.err, j.ended = err, time.Now()
-
-	s.mu.Lock()
-	e := s.entry(id)
-	e.job = nil
-	if err != nil && s.ctx.Err() == nil {
-		e.trusted, e.failure = stamp{}, j
-	}
-	s.mu.Unlock()
-
-	switch {
-	case s.ctx.Err() != nil: // nobody is left who would want to know
-	case err != nil:
-		s.options.Observer.ArtifactFailed(a, err)
-	case fetched || j.news:
-		s.options.Observer.ArtifactFetched(a, size, j.ended.Sub(start))
-	}
-}
-
-// bring sees to it that a is on disk and trusted. It returns its size, and whether it had to be fetched.
-func (s *Store) bring(id index.ID, a *index.Artifact) (size int64, fetched bool, err error) {
-	f, err := s.openChecked(id)
-	if err == nil {
-		return f.Size(), false, f.Close()
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return 0, false, storageFailed("read", err).at(a, a.URLs[0])
-	}
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	case <-s.ctx.Done():
-		return 0, false, errClosed
-	}
-	size, err = s.fetch(id, a)
-	return size, true, err
-}

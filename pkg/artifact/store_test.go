@@ -216,8 +216,8 @@ func TestRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		told, asked := &notebook{}, 0
 		s := newStore(t, artifact.Options{
-			RetryAfter: time.Minute,
-			Observer:   told,
+			RetryAfter: time.Minute, Attempts: 1,
+			Observer: told,
 			Client: &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
 				if asked++; asked == 1 {
 					return &http.Response{StatusCode: http.StatusServiceUnavailable, Body: http.NoBody}, nil

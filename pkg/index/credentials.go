@@ -3,6 +3,8 @@
 
 package index
 
+import "bytes"
+
 // Credentials are what a server of artifacts wants to see, and what proves that it is the right one. Zero fields are not
 // used. They never print themselves.
 type Credentials struct {
@@ -12,6 +14,17 @@ type Credentials struct {
 	CA []byte
 	// DockerConfig is a .dockerconfigjson: credentials of registries, by host.
 	DockerConfig []byte
+	// Unavailable says, when not empty, why the credentials can't be had: nothing is fetched without them.
+	Unavailable string
+}
+
+// Equal says whether c and other are the same; either may be nil.
+func (c *Credentials) Equal(other *Credentials) bool {
+	if c == nil || other == nil {
+		return c == other
+	}
+	return c.Username == other.Username && c.Password == other.Password && c.BearerToken == other.BearerToken &&
+		bytes.Equal(c.CA, other.CA) && bytes.Equal(c.DockerConfig, other.DockerConfig) && c.Unavailable == other.Unavailable
 }
 
 const redacted = "REDACTED"

@@ -35,3 +35,33 @@ func TestCredentialsNeverPrint(t *testing.T) {
 		t.Errorf("printed:\n%s", text)
 	}
 }
+
+func TestCredentialsEqual(t *testing.T) {
+	full := func() *index.Credentials {
+		return &index.Credentials{Username: "u", Password: "p", BearerToken: "b", CA: []byte("c"), DockerConfig: []byte("d"), Unavailable: "e"}
+	}
+	for name, tc := range map[string]struct {
+		edit func(*index.Credentials)
+		want bool
+	}{
+		"the same":             {func(*index.Credentials) {}, true},
+		"another user name":    {func(c *index.Credentials) { c.Username = "x" }, false},
+		"another password":     {func(c *index.Credentials) { c.Password = "x" }, false},
+		"another token":        {func(c *index.Credentials) { c.BearerToken = "x" }, false},
+		"another authority":    {func(c *index.Credentials) { c.CA = []byte("x") }, false},
+		"another registry's":   {func(c *index.Credentials) { c.DockerConfig = []byte("x") }, false},
+		"unavailable for once": {func(c *index.Credentials) { c.Unavailable = "x" }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			other := full()
+			tc.edit(other)
+			if got := full().Equal(other); got != tc.want {
+				t.Errorf("Equal() = %v", got)
+			}
+		})
+	}
+	var none *index.Credentials
+	if !none.Equal(nil) || none.Equal(full()) || full().Equal(nil) {
+		t.Error("nil is equal to itself and to nothing else")
+	}
+}

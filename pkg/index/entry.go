@@ -131,6 +131,8 @@ type Config struct {
 	Token bool
 	// Secret says that the text comes from a Secret: nothing of it may stand in a message.
 	Secret bool
+	// Source names, for messages, where the text comes from: `Secret "keys" key "ks"`. Empty: the object's own spec.
+	Source string
 	// Unavailable says, when not empty, why this config can't be had; whoever refers to it gets this as an error.
 	Unavailable string
 }

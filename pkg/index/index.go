@@ -222,8 +222,8 @@ func (x *Index) Profile(key Key) *Profile {
 	return x.profiles[key]
 }
 
-// Artifacts returns what profiles say about the artifact with the given id, each set of URLs once, and the keys of these
-// profiles, sorted. Both are empty when no profile names it.
+// Artifacts returns what profiles say about the artifact with the given id, each set of URLs and credentials once, and the
+// keys of these profiles, sorted. Both are empty when no profile names it.
 func (x *Index) Artifacts(id ID) ([]*Artifact, []Key) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -231,7 +231,9 @@ func (x *Index) Artifacts(id ID) ([]*Artifact, []Key) {
 	var keys []Key
 	for _, h := range x.artifacts[id] {
 		keys = append(keys, h.profile.Key)
-		if !slices.ContainsFunc(artifacts, func(a *Artifact) bool { return slices.Equal(a.URLs, h.artifact.URLs) }) {
+		if !slices.ContainsFunc(artifacts, func(a *Artifact) bool {
+			return slices.Equal(a.URLs, h.artifact.URLs) && a.Credentials.Equal(h.artifact.Credentials)
+		}) {
 			artifacts = append(artifacts, h.artifact)
 		}
 	}
