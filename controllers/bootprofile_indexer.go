@@ -17,9 +17,12 @@ import (
 // BootProfileIndexer keeps the profiles of this pod's boot index, and with them the artifacts and files that may be
 // served, equal to the API server's BootProfiles. It runs in every pod and never writes to the API server.
 type BootProfileIndexer struct {
-	Reader client.Reader
-	Index  *index.Index
-	fill   *fill
+	Reader     client.Reader
+	Index      *index.Index
+	Keeper     ArtifactKeeper
+	references *referenceReader
+	changes    *referenceWatch
+	fill       *fill
 }
 
 // Reconcile brings one BootProfile's index entry up to date.
@@ -28,26 +31,37 @@ func (r *BootProfileIndexer) Reconcile(ctx context.Context, req ctrl.Request) (c
 	if err != nil {
 		return ctrl.Result{}, err // the workqueue retries with backoff
 	}
-	indexProfile(r.Index, index.Key(req.String()), profile)
+	var refs []reference
+	if profile != nil {
+		refs = referencesOfArtifacts(profile)
+	}
+	from, err := r.references.read(ctx, req.Namespace, refs)
+	if ctx.Err() != nil {
+		return ctrl.Result{}, context.Cause(ctx)
+	}
+	indexProfile(r.Index, r.Keeper, index.Key(req.String()), profile, from)
 	r.fill.note(kindBootProfile, req.NamespacedName)
-	return ctrl.Result{}, nil
+	return ctrl.Result{}, err
 }
 
-// indexProfile puts a profile into the index, or takes it out when it is gone or can't be used.
-func indexProfile(x *index.Index, key index.Key, profile *v1alpha1.BootProfile) {
+// indexProfile puts a profile into the index and has its artifacts kept, or takes it out when it is gone or can't be used.
+func indexProfile(x *index.Index, keeper ArtifactKeeper, key index.Key, profile *v1alpha1.BootProfile, from referents) {
 	if profile != nil {
-		if compiled, _ := compile(profile); compiled != nil {
+		if compiled, _ := compile(profile, from); compiled != nil {
 			x.PutProfile(compiled)
+			keeper.Keep(key, compiled.Artifacts())
 			return
 		}
 	}
 	x.DeleteProfile(key)
+	keeper.Keep(key, nil)
 }
 
 func (r *BootProfileIndexer) setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("bootprofile-indexer").
 		For(&v1alpha1.BootProfile{}, builder.WithPredicates(specChanged())).
+		WatchesRawSource(r.changes.changes(kindSecret, profilesReferring)).
 		WithOptions(everyPod()).
 		Complete(r)
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -15,10 +16,13 @@ import (
 	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
 )
 
-// BootProfileReporter writes into a BootProfile's status what the indexers make of it. It acts in the leader only.
+// BootProfileReporter writes into a BootProfile's status what the indexers make of it, and how far the pods are with its
+// artifacts. It acts in the leader only: nobody else writes to that status.
 type BootProfileReporter struct {
 	Client client.Client
 	Events eventRecorder
+	pods   *podWatch
+	pace   *pace
 	leader *Leader
 }
 
@@ -29,6 +33,7 @@ func (r *BootProfileReporter) Reconcile(ctx context.Context, req ctrl.Request) (
 	}
 	profile, err := fetchProfile(ctx, r.Client, req.NamespacedName)
 	if profile == nil || err != nil {
+		r.pace.forget(req.NamespacedName)
 		return ctrl.Result{}, err
 	}
 	machines, err := machinesOf(ctx, r.Client, req.NamespacedName)
@@ -36,23 +41,47 @@ func (r *BootProfileReporter) Reconcile(ctx context.Context, req ctrl.Request) (
 		return ctrl.Result{}, err
 	}
 	before := profile.DeepCopy()
-	reportProfile(profile, len(machines))
+	percent := reportProfile(profile, len(machines), r.pods.holdings())
+	// While something is missing it looks again by itself: what is told of an artifact may come before the profile does.
+	again := ctrl.Result{RequeueAfter: r.pace.every}
+	if meta.IsStatusConditionTrue(profile.Status.Conditions, v1alpha1.ConditionArtifactsReady) {
+		again = ctrl.Result{}
+	}
 	if equality.Semantic.DeepEqual(before.Status, profile.Status) {
-		return ctrl.Result{}, nil
+		return again, nil
+	}
+	if turn := r.pace.turn(req.NamespacedName, &before.Status, &profile.Status, percent); turn.skip {
+		return again, nil
+	} else if turn.after > 0 {
+		return ctrl.Result{RequeueAfter: turn.after}, nil
 	}
 	if result, err := patchStatus(ctx, r.Client, profile, before); err != nil || result.RequeueAfter > 0 {
 		return result, err
 	}
-	r.Events.readyChanged(profile, kindBootProfile, before.Status.Conditions, profile.Status.Conditions)
-	return ctrl.Result{}, nil
+	r.pace.wrote(req.NamespacedName, percent)
+	r.Events.profileChanged(profile, &before.Status, &profile.Status)
+	return again, nil
 }
 
-// reportProfile writes a BootProfile's status from what it is and how many Machines name it.
-func reportProfile(profile *v1alpha1.BootProfile, machines int) {
-	_, accepted := compile(profile)
+// reportProfile writes a BootProfile's status from what it is, how many Machines name it, and what the pods have of its
+// artifacts; what it says of these stays as it is when pods is nil, which is not known. It returns how much of the
+// artifacts has come, in percent.
+func reportProfile(profile *v1alpha1.BootProfile, machines int, pods map[string]holdings) int64 {
+	compiled, accepted := compile(profile, nil) // whether it is accepted does not hang on what it refers to
 	profile.Status.ObservedGeneration = profile.Generation
 	profile.Status.Machines = &v1alpha1.MachineCounts{Total: int32(min(machines, 1<<31-1))}
-	setProfileConditions(profile, accepted)
+	var percent int64
+	var artifacts *finding
+	switch {
+	case compiled == nil:
+		profile.Status.Artifacts, profile.Status.ArtifactsCached = nil, ""
+	case len(pods) > 0:
+		s := summarise(compiled, pods)
+		profile.Status.Artifacts, profile.Status.ArtifactsCached = s.artifacts, s.cached
+		artifacts, percent = &s.condition, s.percent
+	}
+	setProfileConditions(profile, accepted, artifacts)
+	return percent
 }
 
 func (r *BootProfileReporter) setup(mgr ctrl.Manager) error {

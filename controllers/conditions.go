@@ -60,7 +60,7 @@ func setSummary(conditions *[]metav1.Condition, generation int64, ready finding,
 //	Accepted ProfileResolved Rendered ArtifactsReady | Ready                     Stalled
 //	False    any             any      any            | False, Accepted's         yes
 //	True     False           any      any            | False, ProfileResolved's  yes
-//	True     True            False    any            | False, Rendered's         yes
+//	True     True            False    any            | False, Rendered's         yes  (no while a Secret can't be read)
 //	True     True            True     False          | False, ArtifactsNotReady  no   (if it boots the profile)
 //	True     True            True     else           | True                      no
 func setMachineConditions(m *v1alpha1.Machine, v verdict, artifacts *metav1.Condition) {
@@ -70,7 +70,7 @@ func setMachineConditions(m *v1alpha1.Machine, v verdict, artifacts *metav1.Cond
 	set(conditions, v1alpha1.ConditionRendered, generation, v.rendered)
 	for _, f := range []finding{v.accepted, v.profileResolved, v.rendered} {
 		if !f.ok() {
-			setSummary(conditions, generation, f, true)
+			setSummary(conditions, generation, f, f.Reason != v1alpha1.ReasonSourceUnreadable)
 			return
 		}
 	}
@@ -90,18 +90,45 @@ func readyMessage(action index.Action) string {
 	return "boots from its own disk when it asks"
 }
 
-// setProfileConditions writes what was found out about a BootProfile. Its condition ArtifactsReady is written by the
-// pods that fetch (ArtifactReporter) and only read here.
-func setProfileConditions(p *v1alpha1.BootProfile, accepted finding) {
+// setProfileConditions writes what was found out about a BootProfile. artifacts is nil when nothing was, just now, about its
+// artifacts: then what is known already counts.
+//
+//	Accepted ArtifactsReady | Ready                   Reconciling Stalled
+//	False    (removed)      | False, Accepted's       no          yes
+//	True     False          | False, ArtifactsReady's no          no
+//	True     Unknown        | True                    yes         no
+//	True     True           | True                    no          no
+func setProfileConditions(p *v1alpha1.BootProfile, accepted finding, artifacts *finding) {
 	conditions, generation := &p.Status.Conditions, p.Generation
 	set(conditions, v1alpha1.ConditionAccepted, generation, accepted)
-	artifacts := artifactsCondition(p)
+	switch {
+	case !accepted.ok():
+		meta.RemoveStatusCondition(conditions, v1alpha1.ConditionArtifactsReady)
+	case artifacts != nil:
+		set(conditions, v1alpha1.ConditionArtifactsReady, generation, *artifacts)
+	}
+	known := artifactsCondition(p)
+	if known != nil && known.Reason == v1alpha1.ReasonFetching {
+		set(conditions, v1alpha1.ConditionReconciling, generation, yes(known.Reason, "%s", known.Message))
+	} else {
+		meta.RemoveStatusCondition(conditions, v1alpha1.ConditionReconciling)
+	}
 	switch {
 	case !accepted.ok():
 		setSummary(conditions, generation, accepted, true)
-	case artifacts != nil && artifacts.Status == metav1.ConditionFalse:
-		setSummary(conditions, generation, no(artifacts.Reason, "%s", artifacts.Message), false)
+	case known != nil && known.Status == metav1.ConditionFalse:
+		setSummary(conditions, generation, no(known.Reason, "%s", known.Message), false)
 	default:
+		// Also while artifacts come: a machine that asks for one waits for it and gets it.
 		setSummary(conditions, generation, yes(v1alpha1.ReasonReady, "%s", accepted.Message), false)
 	}
+}
+
+// artifactsCondition returns the condition ArtifactsReady of a profile if it speaks of today's spec, else nil.
+func artifactsCondition(profile *v1alpha1.BootProfile) *metav1.Condition {
+	c := meta.FindStatusCondition(profile.Status.Conditions, v1alpha1.ConditionArtifactsReady)
+	if c == nil || c.ObservedGeneration != profile.Generation {
+		return nil
+	}
+	return c
 }

@@ -4,8 +4,6 @@
 package controllers
 
 import (
-	"strings"
-
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -54,17 +52,53 @@ func (r eventRecorder) readyChanged(o client.Object, kind string, before, after 
 		}
 		eventType, action = corev1.EventTypeNormal, "ServeBoot"
 	}
+	r.record(o, kind, eventType, is.Reason, action, is.Message)
+}
+
+// The reasons of Events about the artifacts of a BootProfile.
+const (
+	eventFetching = "ArtifactFetching"
+	eventFetched  = "ArtifactFetched"
+	eventFailed   = "ArtifactFailed"
+)
+
+// profileChanged records of a BootProfile that its artifacts begin to come, are all there, or can't be had; and what
+// readyChanged does if that is something else.
+func (r eventRecorder) profileChanged(p *v1alpha1.BootProfile, before, after *v1alpha1.BootProfileStatus) {
+	was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionArtifactsReady)
+	is := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionArtifactsReady)
+	if is != nil && (was == nil || was.Status != is.Status || was.Reason != is.Reason) {
+		switch is.Status {
+		case metav1.ConditionTrue:
+			r.record(p, kindBootProfile, corev1.EventTypeNormal, eventFetched, "FetchArtifacts", is.Message)
+		case metav1.ConditionFalse:
+			// The reason is the action: of two Events that differ in the note only, the second would be lost.
+			r.record(p, kindBootProfile, corev1.EventTypeWarning, eventFailed, is.Reason, is.Reason+": "+is.Message)
+		default:
+			r.record(p, kindBootProfile, corev1.EventTypeNormal, eventFetching, "FetchArtifacts", is.Message)
+		}
+	}
+	if !notReadyByArtifacts(before.Conditions) && !notReadyByArtifacts(after.Conditions) {
+		r.readyChanged(p, kindBootProfile, before.Conditions, after.Conditions)
+	}
+}
+
+// notReadyByArtifacts says whether Ready only repeats ArtifactsReady.
+func notReadyByArtifacts(conditions []metav1.Condition) bool {
+	ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady)
+	artifacts := meta.FindStatusCondition(conditions, v1alpha1.ConditionArtifactsReady)
+	return ready != nil && artifacts != nil && ready.Status == metav1.ConditionFalse &&
+		artifacts.Status == metav1.ConditionFalse && ready.Reason == artifacts.Reason
+}
+
+func (r eventRecorder) record(o client.Object, kind, eventType, reason, action, note string) {
 	if !r.limit.Allow() {
 		return
-	}
-	note := is.Message
-	if len(note) > maxNote {
-		note = strings.ToValidUTF8(note[:maxNote-3], "") + "..." // the cut may go through a character
 	}
 	// Without resourceVersion: it is part of what Events are merged by, and changes with each status we write.
 	regarding := &corev1.ObjectReference{
 		APIVersion: v1alpha1.GroupVersion.String(), Kind: kind,
 		Namespace: o.GetNamespace(), Name: o.GetName(), UID: o.GetUID(),
 	}
-	r.Eventf(regarding, nil, eventType, is.Reason, action, "%s", note)
+	r.Eventf(regarding, nil, eventType, reason, action, "%s", cut(note, maxNote))
 }

@@ -62,3 +62,44 @@ func TestEventsAreBounded(t *testing.T) {
 		t.Errorf("%d Events, want about %d", len(n.notes), eventsAtOnce)
 	}
 }
+
+func TestProfileChanged(t *testing.T) {
+	status := func(artifacts metav1.ConditionStatus, reason string, ready metav1.ConditionStatus, readyReason string) *v1alpha1.BootProfileStatus {
+		return &v1alpha1.BootProfileStatus{Conditions: []metav1.Condition{
+			{Type: v1alpha1.ConditionArtifactsReady, Status: artifacts, Reason: reason, Message: "artifacts"},
+			{Type: v1alpha1.ConditionReady, Status: ready, Reason: readyReason, Message: "ready"},
+		}}
+	}
+	none := &v1alpha1.BootProfileStatus{}
+	coming := status(metav1.ConditionUnknown, v1alpha1.ReasonFetching, metav1.ConditionTrue, v1alpha1.ReasonReady)
+	fetched := status(metav1.ConditionTrue, v1alpha1.ReasonFetched, metav1.ConditionTrue, v1alpha1.ReasonReady)
+	digest := status(metav1.ConditionFalse, v1alpha1.ReasonDigestMismatch, metav1.ConditionFalse, v1alpha1.ReasonDigestMismatch)
+	away := status(metav1.ConditionFalse, v1alpha1.ReasonUpstreamUnavailable, metav1.ConditionFalse, v1alpha1.ReasonUpstreamUnavailable)
+	invalid := &v1alpha1.BootProfileStatus{Conditions: []metav1.Condition{
+		{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonInvalidSpec, Message: "ready"},
+	}}
+	for name, tc := range map[string]struct {
+		before, after *v1alpha1.BootProfileStatus
+		want          string // empty: no Event
+	}{
+		"begins":                      {none, coming, "Normal ArtifactFetching artifacts"},
+		"all there at once":           {none, fetched, "Normal ArtifactFetched artifacts"},
+		"goes on":                     {coming, coming, ""},
+		"all there":                   {coming, fetched, "Normal ArtifactFetched artifacts"},
+		"fails":                       {coming, digest, "Warning ArtifactFailed DigestMismatch: artifacts"},
+		"fails for another reason":    {digest, away, "Warning ArtifactFailed UpstreamUnavailable: artifacts"},
+		"still fails":                 {away, away, ""},
+		"recovers":                    {away, fetched, "Normal ArtifactFetched artifacts"},
+		"another one comes":           {fetched, coming, "Normal ArtifactFetching artifacts"},
+		"the spec is no longer right": {fetched, invalid, "Warning InvalidSpec ready"},
+		"and is right again":          {invalid, fetched, "Normal ArtifactFetched artifacts\nNormal Ready ready"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := &notebook{}
+			newEventRecorder(n).profileChanged(someProfile(), tc.before, tc.after)
+			if got := strings.Join(n.notes, "\n"); got != tc.want {
+				t.Errorf("Events: %q, want %q", got, tc.want)
+			}
+		})
+	}
+}

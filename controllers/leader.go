@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,7 @@ type Leader struct {
 	leading atomic.Bool
 
 	machines, profiles chan event.GenericEvent // all objects, at the start of a term
+	pods               *podWatch               // that goes on during a term
 }
 
 // newLeader returns a Leader that has not yet stood for election. namespace is that of the lease.
@@ -93,6 +95,9 @@ func (*Leader) NeedLeaderElection() bool { return false }
 func (l *Leader) lead(ctx context.Context) {
 	l.leading.Store(true)
 	l.log.Info("This pod reports from now on")
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() { l.pods.follow(ctx) })
 	var machines v1alpha1.MachineList
 	var profiles v1alpha1.BootProfileList
 	for _, list := range []client.ObjectList{&machines, &profiles} {

@@ -29,6 +29,8 @@ const (
 const (
 	fieldProfile  = "spec.profileRef.name"
 	fieldIdentity = "identity" // each of identities()
+
+	fieldReference = "reference" // each referenceValue()
 )
 
 func setupFieldIndexes(ctx context.Context, mgr ctrl.Manager) error {
@@ -49,7 +51,30 @@ func setupFieldIndexes(ctx context.Context, mgr ctrl.Manager) error {
 	}); err != nil {
 		return fmt.Errorf("index Machines by identity: %w", err)
 	}
+	if err := indexer.IndexField(ctx, &v1alpha1.Machine{}, fieldReference, func(o client.Object) []string {
+		m, _ := o.(*v1alpha1.Machine)
+		return referenceValues(referencesOf(m, nil))
+	}); err != nil {
+		return fmt.Errorf("index Machines by what they refer to: %w", err)
+	}
+	if err := indexer.IndexField(ctx, &v1alpha1.BootProfile{}, fieldReference, func(o client.Object) []string {
+		p, _ := o.(*v1alpha1.BootProfile)
+		return referenceValues(referencesOf(nil, p))
+	}); err != nil {
+		return fmt.Errorf("index BootProfiles by what they refer to: %w", err)
+	}
 	return nil
+}
+
+// referenceValue is how the cache's index names a ConfigMap or Secret, in the namespace of who refers to it.
+func referenceValue(kind, name string) string { return kind + "/" + name }
+
+func referenceValues(refs []reference) []string {
+	values := make([]string, 0, len(refs))
+	for _, to := range refs {
+		values = append(values, referenceValue(to.kind, to.name))
+	}
+	return values
 }
 
 // identities returns a text for each thing that only one machine may have.

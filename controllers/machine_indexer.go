@@ -20,9 +20,11 @@ import (
 // MachineIndexer keeps this pod's boot index equal to the API server's Machines.
 // It runs in every pod, leader or not, and never writes to the API server.
 type MachineIndexer struct {
-	Reader client.Reader
-	Index  *index.Index
-	fill   *fill
+	Reader     client.Reader
+	Index      *index.Index
+	references *referenceReader
+	changes    *referenceWatch
+	fill       *fill
 }
 
 // +kubebuilder:rbac:groups=netboot.dev,resources=machines;bootprofiles,verbs=get;list;watch
@@ -33,16 +35,29 @@ func (r *MachineIndexer) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 	if err != nil {
 		return ctrl.Result{}, err // the workqueue retries with backoff
 	}
+	from, err := r.references.read(ctx, req.Namespace, referencesOf(m, profile))
+	if ctx.Err() != nil {
+		return ctrl.Result{}, context.Cause(ctx)
+	}
 	key := index.Key(req.String())
-	if m == nil {
-		r.Index.Delete(key)
-	} else if entry, _ := resolve(m, profile); entry == nil {
+	switch entry, _ := resolveOrNil(m, profile, from); {
+	case err != nil && r.Index.Machine(key) != nil:
+		// What is there goes on until the API server answers again. A machine that is not there yet gets what can be had.
+	case entry == nil:
 		r.Index.Delete(key) // a fact to report, not an error to retry: MachineReporter says why
-	} else {
+	default:
 		r.Index.Put(entry)
 	}
 	r.fill.note(kindMachine, req.NamespacedName)
-	return ctrl.Result{}, nil
+	return ctrl.Result{}, err
+}
+
+// resolveOrNil is resolve, and nil for a Machine that does not exist.
+func resolveOrNil(m *v1alpha1.Machine, profile *v1alpha1.BootProfile, from referents) (*index.Machine, verdict) {
+	if m == nil {
+		return nil, verdict{}
+	}
+	return resolve(m, profile, from)
 }
 
 func (r *MachineIndexer) setup(mgr ctrl.Manager) error {
@@ -50,6 +65,8 @@ func (r *MachineIndexer) setup(mgr ctrl.Manager) error {
 		Named("machine-indexer").
 		For(&v1alpha1.Machine{}).
 		Watches(&v1alpha1.BootProfile{}, machinesUsing(mgr.GetClient()), builder.WithPredicates(specChanged())).
+		WatchesRawSource(r.changes.changes(kindConfigMap, machinesReferring)).
+		WatchesRawSource(r.changes.changes(kindSecret, machinesReferring)).
 		WithOptions(everyPod()).
 		Complete(r)
 }

@@ -22,9 +22,11 @@ import (
 
 // MachineReporter writes into a Machine's status what the indexers make of it. It acts in the leader only.
 type MachineReporter struct {
-	Client client.Client
-	Events eventRecorder
-	leader *Leader
+	Client     client.Client
+	Events     eventRecorder
+	references *referenceReader
+	changes    *referenceWatch
+	leader     *Leader
 }
 
 // +kubebuilder:rbac:groups=netboot.dev,resources=machines/status;bootprofiles/status,verbs=patch
@@ -45,22 +47,26 @@ func (r *MachineReporter) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	from, unread := r.references.read(ctx, req.Namespace, referencesOf(m, profile))
+	if ctx.Err() != nil {
+		return ctrl.Result{}, context.Cause(ctx)
+	}
 	before := m.DeepCopy()
-	reportMachine(m, profile, rivals)
+	reportMachine(m, profile, from, rivals)
 	if equality.Semantic.DeepEqual(before.Status, m.Status) {
-		return ctrl.Result{}, nil
+		return ctrl.Result{}, unread
 	}
 	if result, err := patchStatus(ctx, r.Client, m, before); err != nil || result.RequeueAfter > 0 {
 		return result, err
 	}
 	r.Events.readyChanged(m, kindMachine, before.Status.Conditions, m.Status.Conditions)
-	return ctrl.Result{}, nil
+	return ctrl.Result{}, unread
 }
 
-// reportMachine writes a Machine's status from what it is, the profile that it names (nil: none of that name) and the
-// Machines that share an identity with it.
-func reportMachine(m *v1alpha1.Machine, profile *v1alpha1.BootProfile, rivals []v1alpha1.Machine) {
-	_, v := resolve(m, profile)
+// reportMachine writes a Machine's status from what it is, the profile that it names (nil: none of that name), what the two
+// refer to, and the Machines that share an identity with it.
+func reportMachine(m *v1alpha1.Machine, profile *v1alpha1.BootProfile, from referents, rivals []v1alpha1.Machine) {
+	_, v := resolve(m, profile, from)
 	if lost := conflict(m, rivals); lost != "" && v.accepted.ok() {
 		v.accepted = no(v1alpha1.ReasonIdentityConflict, "%s", lost)
 	}
@@ -98,6 +104,8 @@ func (r *MachineReporter) setup(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Machine{}, machinesSharing(mgr.GetClient())).
 		Watches(&v1alpha1.BootProfile{}, machinesUsing(mgr.GetClient()), builder.WithPredicates(profileChanged())).
 		WatchesRawSource(source.Channel(r.leader.machines, &handler.EnqueueRequestForObject{})).
+		WatchesRawSource(r.changes.changes(kindConfigMap, machinesReferring)).
+		WatchesRawSource(r.changes.changes(kindSecret, machinesReferring)).
 		WithOptions(everyPod()).
 		Complete(r)
 }

@@ -31,10 +31,10 @@ type object interface {
 func keyOf(o object) index.Key { return index.Key(o.GetNamespace() + "/" + o.GetName()) }
 
 // resolve decides what a Machine boots. profile is the BootProfile that it names, or nil when there is none of that
-// name. The entry is what the servers answer from; it is nil only when the Machine has no valid identity at all.
+// name; from is what their references lead to. The entry is what the servers answer from; it is nil only when the Machine has no valid identity at all.
 //
 // It looks at nothing else: that an older Machine owns an identity is the index's to know and conflict's to tell.
-func resolve(m *v1alpha1.Machine, profile *v1alpha1.BootProfile) (*index.Machine, verdict) {
+func resolve(m *v1alpha1.Machine, profile *v1alpha1.BootProfile, from referents) (*index.Machine, verdict) {
 	entry, accepted := identify(m)
 	if entry == nil {
 		return nil, verdict{
@@ -45,14 +45,15 @@ func resolve(m *v1alpha1.Machine, profile *v1alpha1.BootProfile) (*index.Machine
 		}
 	}
 
-	compiled, resolved := resolveProfile(m, profile)
+	compiled, resolved := resolveProfile(m, profile, from)
 	v := verdict{accepted: accepted, profileResolved: resolved, rendered: notTried(v1alpha1.ReasonNotRendered)}
 	if compiled != nil {
 		entry.Profile = compiled
 		entry.KernelArgs = render.MergeKernelArgs(argsOf(profile.Spec.KernelArgs), argsOf(m.Spec.KernelArgs))
-		entry.Configs = mergeConfigs(profile.Spec.Configs, m.Spec.Configs)
+		var faults []finding
+		entry.Configs, faults = mergeConfigs(profile, m, from)
 		entry.LocalBoot = index.LocalBoot(profile.Spec.LocalBoot)
-		v.rendered = dryRender(entry)
+		v.rendered = dryRender(entry, faults)
 	}
 	if resolved.Reason == v1alpha1.ReasonNoProfile {
 		v.rendered = yes(v1alpha1.ReasonRendered, "the machine boots from its own disk: there is nothing to render")
@@ -125,7 +126,7 @@ func identify(m *v1alpha1.Machine) (*index.Machine, finding) {
 }
 
 // resolveProfile finds out whether the machine can use its profile. The first result is nil when it can't.
-func resolveProfile(m *v1alpha1.Machine, profile *v1alpha1.BootProfile) (*index.Profile, finding) {
+func resolveProfile(m *v1alpha1.Machine, profile *v1alpha1.BootProfile, from referents) (*index.Profile, finding) {
 	if m.Spec.ProfileRef == nil {
 		return nil, yes(v1alpha1.ReasonNoProfile, "spec.profileRef is not set: the machine boots from its own disk")
 	}
@@ -134,7 +135,7 @@ func resolveProfile(m *v1alpha1.Machine, profile *v1alpha1.BootProfile) (*index.
 		return nil, no(v1alpha1.ReasonProfileNotFound,
 			"BootProfile %q does not exist in namespace %q; create it or change spec.profileRef", name, m.Namespace)
 	}
-	compiled, accepted := compile(profile)
+	compiled, accepted := compile(profile, from)
 	if compiled == nil {
 		return nil, no(v1alpha1.ReasonProfileNotAccepted, "BootProfile %q is not accepted: %s", name, accepted.Message)
 	}
@@ -159,45 +160,22 @@ func argsOf(args []v1alpha1.KernelArgument) []string {
 	return out
 }
 
-// mergeConfigs puts the machine's configs in the place of the profile's with the same name, and the others after them.
-func mergeConfigs(profile, machine []v1alpha1.Config) []index.Config {
-	merged := make([]index.Config, 0, len(profile)+len(machine))
-	for i := range profile {
-		merged = append(merged, configFrom(&profile[i]))
-	}
-	for i := range machine {
-		own := configFrom(&machine[i])
-		at := slices.IndexFunc(merged, func(c index.Config) bool { return c.Name == own.Name })
-		if at < 0 {
-			merged = append(merged, own)
-		} else {
-			merged[at] = own
-		}
-	}
-	return merged
-}
-
-// configFrom says of what this version does not serve yet that it is so: who refers to it sees that in Rendered.
-func configFrom(c *v1alpha1.Config) index.Config {
-	out := index.Config{Name: c.Name, ContentType: c.ContentType}
-	switch {
-	case c.Template == nil:
-		out.Unavailable = "texts from a ConfigMap or Secret are not served by this version; use template"
-	case c.Access != v1alpha1.ConfigAccessNetwork:
-		out.Unavailable = "access Token is not served by this version; use access: Network if whoever reaches the server may read it"
-	default:
-		out.Template = *c.Template
-	}
-	return out
-}
-
 // dryRender renders what the machine could ask for: the configuration of every loader, on the machine's architecture or
-// on each of the profile's, and the configs that are served.
-func dryRender(entry *index.Machine) finding {
+// on each of the profile's, and the configs and the seed that are served. faults say which configs can't be had: they come
+// first, and what only follows from them is not told.
+func dryRender(entry *index.Machine, faults []finding) finding {
 	trial := *entry
 	trial.Action = index.Netboot
 	request := render.Request{
 		ServerURL: "http://192.0.2.1:8080", TFTPServer: "192.0.2.1", Over: render.HTTP, // RFC 5737: nobody's address
+		Token: func(*index.Machine, string) (string, error) { return "TOKEN", nil },
+	}
+	if len(faults) > 0 {
+		messages := make([]string, 0, len(faults))
+		for _, f := range faults {
+			messages = append(messages, f.Message)
+		}
+		return no(faults[0].Reason, "%s", strings.Join(messages, "; "))
 	}
 	var problems []string
 	tell := func(err error) {
@@ -222,10 +200,8 @@ func dryRender(entry *index.Machine) finding {
 		}
 	}
 	for i := range entry.Configs {
-		if entry.Configs[i].Unavailable == "" {
-			_, _, err := render.ConfigText(&trial, entry.Configs[i].Name, request)
-			tell(err)
-		}
+		_, _, err := render.ConfigText(&trial, entry.Configs[i].Name, request)
+		tell(err)
 	}
 	if len(problems) > 0 {
 		return no(v1alpha1.ReasonTemplateError, "%s", strings.Join(problems, "; "))

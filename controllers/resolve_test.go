@@ -52,11 +52,20 @@ func someMachine(edit ...func(*v1alpha1.Machine)) *v1alpha1.Machine {
 	return m
 }
 
+func fromSecretKey(config, name, key string) v1alpha1.Config {
+	return v1alpha1.Config{Name: config, SecretKeyRef: &v1alpha1.KeySelector{Name: name, Key: key}, Access: v1alpha1.ConfigAccessToken}
+}
+
+func fromConfigMapKey(config, name, key string) v1alpha1.Config {
+	return v1alpha1.Config{Name: config, ConfigMapKeyRef: &v1alpha1.KeySelector{Name: name, Key: key}, Access: v1alpha1.ConfigAccessToken}
+}
+
 func TestResolve(t *testing.T) {
 	const ok = "" // of a finding: True
 	for name, tc := range map[string]struct {
 		machine *v1alpha1.Machine
 		profile *v1alpha1.BootProfile
+		from    referents
 
 		wantAction                              index.Action
 		wantAccepted, wantProfile, wantRendered string // the reason, if it is not True
@@ -118,19 +127,46 @@ func TestResolve(t *testing.T) {
 			machine: someMachine(func(m *v1alpha1.Machine) { m.Spec.KernelArgs = []v1alpha1.KernelArgument{"x=${net0/ip}"} }), profile: someProfile(),
 			wantAction: index.Netboot, wantRendered: v1alpha1.ReasonTemplateError,
 		},
-		"a config that this version does not serve is no fault while nobody refers to it": {
+		"a config with a token renders, without a key": {
 			machine: someMachine(func(m *v1alpha1.Machine) {
-				m.Spec.Configs = []v1alpha1.Config{{Name: "ks", Template: new("text"), Access: v1alpha1.ConfigAccessToken}}
+				m.Spec.Configs = []v1alpha1.Config{{Name: "ks", Template: new(`{{ .ConfigURL "ks" }}`), Access: v1alpha1.ConfigAccessToken}}
+				m.Spec.KernelArgs = []v1alpha1.KernelArgument{`inst.ks={{ .ConfigURL "ks" }}`}
 			}), profile: someProfile(),
 			wantAction: index.Netboot,
 		},
-		"a config that this version does not serve is told to who refers to it": {
+		"a config from a Secret that does not exist: told, whether or not anybody refers to it": {
+			machine: someMachine(func(m *v1alpha1.Machine) { m.Spec.Configs = []v1alpha1.Config{fromSecretKey("ks", "keys", "ks")} }), profile: someProfile(),
+			from:       referents{{kindSecret, "keys"}: missing("lab", reference{kindSecret, "keys"})},
+			wantAction: index.Netboot, wantRendered: v1alpha1.ReasonSecretNotFound,
+			wantMessages: []string{`Machine "n7" spec.configs[0].secretKeyRef: Secret "keys" does not exist in namespace "lab"; create it`},
+		},
+		"a config from a ConfigMap that lacks the key": {
+			machine: someMachine(), profile: someProfile(func(p *v1alpha1.BootProfile) {
+				p.Spec.Configs = []v1alpha1.Config{fromConfigMapKey("ks", "texts", "ks")}
+			}),
+			from:       referents{{kindConfigMap, "texts"}: {data: map[string][]byte{"kickstart": nil}}},
+			wantAction: index.Netboot, wantRendered: v1alpha1.ReasonConfigMapKeyNotFound,
+			wantMessages: []string{`BootProfile "linux" spec.configs[0].configMapKeyRef: ConfigMap "texts" has no key "ks"; add it`},
+		},
+		"a config of the machine takes the place of one that can't be had": {
 			machine: someMachine(func(m *v1alpha1.Machine) {
-				m.Spec.Configs = []v1alpha1.Config{{Name: "ks", Template: new("text"), Access: v1alpha1.ConfigAccessToken}}
-				m.Spec.KernelArgs = []v1alpha1.KernelArgument{`inst.ks={{ .ConfigURL "ks" }}`}
+				m.Spec.Configs = []v1alpha1.Config{{Name: "ks", Template: new("text")}}
+			}),
+			profile:    someProfile(func(p *v1alpha1.BootProfile) { p.Spec.Configs = []v1alpha1.Config{fromSecretKey("ks", "keys", "ks")} }),
+			wantAction: index.Netboot,
+		},
+		"a config from a Secret does not render, and its text is not told": {
+			machine: someMachine(func(m *v1alpha1.Machine) { m.Spec.Configs = []v1alpha1.Config{fromSecretKey("ks", "keys", "ks")} }), profile: someProfile(),
+			from:       referents{{kindSecret, "keys"}: {data: map[string][]byte{"ks": []byte("rootpw hunter2\n{{ hunter2 }}")}}},
+			wantAction: index.Netboot, wantRendered: v1alpha1.ReasonTemplateError,
+			wantMessages: []string{`machine lab/n7: config "ks": Secret "keys" key "ks": the template has an error in line 2; it is not shown`},
+		},
+		"a seed without user-data": {
+			machine: someMachine(func(m *v1alpha1.Machine) {
+				m.Spec.KernelArgs = []v1alpha1.KernelArgument{"ds=nocloud;s={{ .SeedURL }}"}
 			}), profile: someProfile(),
 			wantAction: index.Netboot, wantRendered: v1alpha1.ReasonTemplateError,
-			wantMessages: []string{"access Token is not served by this version"},
+			wantMessages: []string{`no config "user-data"; add it`},
 		},
 		"a config that does not render": {
 			machine: someMachine(), profile: someProfile(func(p *v1alpha1.BootProfile) {
@@ -145,7 +181,7 @@ func TestResolve(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			entry, v := resolve(tc.machine, tc.profile)
+			entry, v := resolve(tc.machine, tc.profile, tc.from)
 			if entry == nil || entry.Action != tc.wantAction || v.action != tc.wantAction {
 				t.Fatalf("resolve() gives %+v, want action %s", entry, tc.wantAction)
 			}
@@ -172,6 +208,9 @@ func TestResolve(t *testing.T) {
 					t.Errorf("%s is %+v, want %q", what, f.finding, f.want)
 				}
 			}
+			if all := strings.Join(messages, "\n"); strings.Contains(all, "hunter2") {
+				t.Errorf("messages tell a secret: %s", all)
+			}
 			for _, want := range tc.wantMessages {
 				if !strings.Contains(strings.Join(messages, "\n"), want) {
 					t.Errorf("messages are %q, want %q in one", messages, want)
@@ -182,7 +221,7 @@ func TestResolve(t *testing.T) {
 }
 
 func TestResolveGivesNoEntryWithoutAnIdentity(t *testing.T) {
-	entry, v := resolve(someMachine(func(m *v1alpha1.Machine) { m.Spec.MACAddresses = []v1alpha1.MACAddress{"x"} }), someProfile())
+	entry, v := resolve(someMachine(func(m *v1alpha1.Machine) { m.Spec.MACAddresses = []v1alpha1.MACAddress{"x"} }), someProfile(), nil)
 	if entry != nil || v.accepted.Reason != v1alpha1.ReasonInvalidSpec {
 		t.Errorf("resolve() = %+v, %+v", entry, v)
 	}
@@ -205,7 +244,7 @@ func TestEntryHoldsWhatTheObjectsSay(t *testing.T) {
 			{Name: "b", Template: new("profile's b"), Access: v1alpha1.ConfigAccessNetwork},
 		}
 	})
-	compiled, _ := compile(p)
+	compiled, _ := compile(p, nil)
 	want := &index.Machine{
 		Key: "lab/n7", Created: created.Time, Name: "n7", Namespace: "lab", Hostname: "n7",
 		MACs:       []index.MAC{{0x52, 0x54, 0x00, 0xaa, 0xbb, 0x01}},
@@ -218,7 +257,7 @@ func TestEntryHoldsWhatTheObjectsSay(t *testing.T) {
 			{Name: "b", Template: "machine's"},
 		},
 	}
-	got, _ := resolve(m, p)
+	got, _ := resolve(m, p, nil)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("resolve(): want (-), got (+):\n%s", diff)
 	}
@@ -257,6 +296,15 @@ func TestCompile(t *testing.T) {
 			wantReason: v1alpha1.ReasonAccepted,
 			wantFiles:  []string{"ipxe.efi"},
 		},
+		"a URL of a registry must be one that can be asked": {
+			edit: func(p *v1alpha1.BootProfile) {
+				p.Spec.Files = []v1alpha1.File{{Path: "x", Artifact: v1alpha1.Artifact{
+					URL: "http://mirror/x", Mirrors: []string{"oci://registry/Boot:1"}, SHA256: other,
+				}}}
+			},
+			wantReason:  v1alpha1.ReasonInvalidSpec,
+			wantMessage: `spec.files[0]: oci://registry/Boot:1: "Boot" is not the name of a repository`,
+		},
 		"two contents can't have one path": {
 			edit: func(p *v1alpha1.BootProfile) {
 				p.Spec.Platforms[0].Loader = &v1alpha1.Loader{Files: []v1alpha1.LoaderFile{file("ipxe.efi", someDigest)}}
@@ -267,7 +315,7 @@ func TestCompile(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			compiled, accepted := compile(someProfile(tc.edit))
+			compiled, accepted := compile(someProfile(tc.edit), nil)
 			if accepted.Reason != tc.wantReason || !strings.Contains(accepted.Message, tc.wantMessage) || accepted.ok() != (compiled != nil) {
 				t.Fatalf("compile() = %+v, %+v, want %s %q", compiled, accepted, tc.wantReason, tc.wantMessage)
 			}

@@ -11,18 +11,27 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/netboot-operator/netboot-operator/pkg/index"
+	"github.com/netboot-operator/netboot-operator/pkg/token"
 )
 
 // Pod is what the controllers of one pod work with.
 type Pod struct {
+	// Name is that of the pod. Empty: this process is none; it gets the name of the computer and a suffix.
+	Name      string
 	Index     *index.Index
-	Artifacts ArtifactStates
+	Artifacts ArtifactStore
 	Changed   *ArtifactEvents
-	// Namespace is where the lease of the leader lies.
+	// Namespace is where the lease of the leader and the key of tokens lie.
 	Namespace string
+	// Watched is the one namespace that is followed; empty: all.
+	Watched string
+	// Tokens gets the key of tokens. Nil: it is not looked for.
+	Tokens *token.Keyring
 	// Serve opens the servers' sockets and answers until its context ends. It is called once the index holds every
 	// object that was there at the start.
 	Serve func(context.Context) error
+
+	timing timing // the zero value: the default
 }
 
 // Setup adds the controllers to mgr, which must not elect a leader itself; see Leader.
@@ -30,18 +39,36 @@ func (p *Pod) Setup(ctx context.Context, mgr ctrl.Manager) error {
 	if err := setupFieldIndexes(ctx, mgr); err != nil {
 		return err
 	}
-	filled := newFill()
+	if p.timing == (timing{}) {
+		p.timing = defaultTiming()
+	}
+	filled, full := newFill(), make(chan struct{})
+	pulls := newPulls(p.Artifacts, p.Changed.wake)
+	name, err := presenceName(p.Name)
+	if err != nil {
+		return err
+	}
 	leader, err := newLeader(mgr.GetConfig(), p.Namespace, mgr.GetClient(), mgr.GetLogger())
 	if err != nil {
 		return err
 	}
+	leader.pods = newPodWatch(mgr, p.Namespace, p.timing, func(ctx context.Context, artifacts map[shortID]bool) {
+		for _, key := range pulls.naming(artifacts) {
+			send(ctx, leader.profiles, profileNamed(key))
+		}
+	})
+	references := newReferenceReader(mgr.GetAPIReader())
+	changes, err := newReferenceWatch(ctx, mgr, p.Watched, references)
+	if err != nil {
+		return err
+	}
+	keys := newTokenKeys(mgr, p.Namespace, p.Tokens)
 	recorder := newEventRecorder(mgr.GetEventRecorder("netboot-operator"))
 	for _, c := range []interface{ setup(ctrl.Manager) error }{
-		&MachineIndexer{Reader: mgr.GetClient(), Index: p.Index, fill: filled},
-		&BootProfileIndexer{Reader: mgr.GetClient(), Index: p.Index, fill: filled},
-		&MachineReporter{Client: mgr.GetClient(), Events: recorder, leader: leader},
-		&BootProfileReporter{Client: mgr.GetClient(), Events: recorder, leader: leader},
-		&ArtifactReporter{Client: mgr.GetClient(), Artifacts: p.Artifacts, Changed: p.Changed.C},
+		&MachineIndexer{Reader: mgr.GetClient(), Index: p.Index, references: references, changes: changes, fill: filled},
+		&BootProfileIndexer{Reader: mgr.GetClient(), Index: p.Index, Keeper: pulls, references: references, changes: changes, fill: filled},
+		&MachineReporter{Client: mgr.GetClient(), Events: recorder, references: references, changes: changes, leader: leader},
+		&BootProfileReporter{Client: mgr.GetClient(), Events: recorder, pods: leader.pods, pace: newPace(p.timing.progress), leader: leader},
 	} {
 		if err := c.setup(mgr); err != nil {
 			return fmt.Errorf("set up %T: %w", c, err)
@@ -50,6 +77,14 @@ func (p *Pod) Setup(ctx context.Context, mgr ctrl.Manager) error {
 	if err := mgr.Add(leader); err != nil {
 		return fmt.Errorf("add the election: %w", err)
 	}
+	if err := mgr.Add(changes); err != nil {
+		return fmt.Errorf("add the watch of ConfigMaps and Secrets: %w", err)
+	}
+	if p.Tokens != nil {
+		if err := mgr.Add(keys); err != nil {
+			return fmt.Errorf("add the key of tokens: %w", err)
+		}
+	}
 	if err := mgr.Add(everyPodRunnable(func(ctx context.Context) error {
 		if !mgr.GetCache().WaitForCacheSync(ctx) {
 			return context.Cause(ctx)
@@ -57,9 +92,27 @@ func (p *Pod) Setup(ctx context.Context, mgr ctrl.Manager) error {
 		if err := filled.wait(ctx, mgr.GetClient()); err != nil {
 			return fmt.Errorf("fill the index: %w", err)
 		}
+		close(full)
+		if p.Tokens != nil {
+			keys.waitForFirst(ctx)
+		}
 		return p.Serve(ctx)
 	})); err != nil {
 		return fmt.Errorf("add the servers: %w", err)
+	}
+	here := &presence{
+		client: mgr.GetClient(), namespace: p.Namespace, name: name, pulls: pulls, changed: p.Changed.changed,
+		timing: p.timing, log: mgr.GetLogger().WithName("presence"),
+	}
+	if err := mgr.Add(everyPodRunnable(func(ctx context.Context) error {
+		select {
+		case <-full: // a pod that has just started has not lost what it had
+			return here.run(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	})); err != nil {
+		return fmt.Errorf("add the Lease of this pod: %w", err)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -31,15 +32,17 @@ type Standalone struct {
 	StatusDir string // where status goes; empty: nowhere
 	Validator *manifest.Validator
 	Index     *index.Index
-	Artifacts ArtifactStates
+	Artifacts ArtifactStore   // nil: none is fetched, nothing is told of them
 	Changed   *ArtifactEvents // nil: artifacts don't change
 	Log       logr.Logger
 
 	mu       sync.Mutex
 	machines map[index.Key]*v1alpha1.Machine
 	profiles map[index.Key]*v1alpha1.BootProfile
-	files    map[string]string // of the objects above: "Machine lab/n7" -> file
-	told     map[string]bool   // problems that were logged
+	referable
+	files map[string]string // of the objects above: "Machine lab/n7" -> file
+	told  map[string]bool   // problems that were logged
+	pulls *pulls
 }
 
 // Run follows the folder until ctx ends. filled is called once, when the index holds what was there at the start.
@@ -68,18 +71,53 @@ func (s *Standalone) Load(ctx context.Context) ([]manifest.Problem, error) {
 	return problems, nil
 }
 
+// followArtifacts reports when a fetch starts or ends, and now and then how far those are that run.
 func (s *Standalone) followArtifacts(ctx context.Context) {
+	timing := defaultTiming()
+	progress := time.NewTicker(timing.progress)
+	defer progress.Stop()
 	for {
+		changed := false
 		select {
 		case <-ctx.Done():
 			return
-		case e := <-s.Changed.C:
-			s.mu.Lock()
-			if s.profiles[keyOf(e.Object)] != nil {
-				s.report()
+		case <-progress.C:
+		case <-s.Changed.changed:
+			changed = true
+			if !wait(ctx, timing.coalesce) {
+				return
 			}
-			s.mu.Unlock()
 		}
+		s.mu.Lock()
+		if changed || s.incomplete() {
+			s.report()
+		}
+		s.mu.Unlock()
+	}
+}
+
+// incomplete says whether something is still to be told of artifacts.
+func (s *Standalone) incomplete() bool {
+	for _, p := range s.profiles {
+		if !meta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.ConditionArtifactsReady) {
+			return true
+		}
+	}
+	return false
+}
+
+// holdings is what the one pod that there is has of artifacts; nil when none is fetched.
+func (s *Standalone) holdings() map[string]holdings {
+	if s.Artifacts == nil {
+		return nil
+	}
+	return map[string]holdings{"this": s.pulls.holdings()}
+}
+
+// wake has the artifacts looked at again.
+func (s *Standalone) wake() {
+	if s.Changed != nil {
+		s.Changed.wake()
 	}
 }
 
@@ -88,6 +126,9 @@ func (s *Standalone) apply(set manifest.Set, problems []manifest.Problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tell(problems)
+	if s.pulls == nil {
+		s.pulls = newPulls(s.Artifacts, s.wake)
+	}
 
 	machines, profiles := map[index.Key]*v1alpha1.Machine{}, map[index.Key]*v1alpha1.BootProfile{}
 	files := set.Files
@@ -116,13 +157,15 @@ func (s *Standalone) apply(set manifest.Set, problems []manifest.Problem) {
 		}
 	}
 	gone := s.gone(machines, profiles)
+	s.referable = newReferable(set, s.referable, files, s.files, problems)
 	s.machines, s.profiles, s.files = machines, profiles, files
 
 	for key, p := range profiles {
-		indexProfile(s.Index, key, p)
+		indexProfile(s.Index, s.pulls, key, p, s.read(p.Namespace, referencesOfArtifacts(p)))
 	}
 	for key, m := range machines {
-		if entry, _ := resolve(m, s.profileFor(m)); entry == nil {
+		profile := s.profileFor(m)
+		if entry, _ := resolve(m, profile, s.read(m.Namespace, referencesOf(m, profile))); entry == nil {
 			s.Index.Delete(key)
 		} else {
 			s.Index.Put(entry)
@@ -165,7 +208,7 @@ func (s *Standalone) gone(machines map[index.Key]*v1alpha1.Machine, profiles map
 	}
 	for key := range s.profiles {
 		if profiles[key] == nil {
-			s.Index.DeleteProfile(key)
+			indexProfile(s.Index, s.pulls, key, nil, nil)
 			files = append(files, statusFile(kindBootProfile, key))
 		}
 	}
@@ -205,12 +248,10 @@ func (s *Standalone) report() {
 		all = append(all, *m)
 		users[s.profileFor(m)]++
 	}
+	pods := s.holdings()
 	for key, p := range s.profiles {
 		before := p.DeepCopy()
-		if s.Artifacts != nil {
-			reportArtifacts(p, s.Artifacts)
-		}
-		reportProfile(p, users[p])
+		reportProfile(p, users[p], pods)
 		s.write(kindBootProfile, key, p, !equality.Semantic.DeepEqual(before.Status, p.Status))
 	}
 	for key, m := range s.machines {
@@ -220,8 +261,8 @@ func (s *Standalone) report() {
 				rivals = append(rivals, all[i])
 			}
 		}
-		before := m.DeepCopy()
-		reportMachine(m, s.profileFor(m), rivals)
+		before, profile := m.DeepCopy(), s.profileFor(m)
+		reportMachine(m, profile, s.read(m.Namespace, referencesOf(m, profile)), rivals)
 		s.write(kindMachine, key, m, !equality.Semantic.DeepEqual(before.Status, m.Status))
 	}
 }

@@ -6,6 +6,7 @@ package manifest
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,9 +82,14 @@ func (d document) syntaxProblem(err error) Problem {
 			line++
 		}
 	}
+	// A value of a Secret that starts with * reads as an anchor.
+	message = reAnchor.ReplaceAllString(message, "anchor (a text that starts with * needs quotes)")
 	last := bytes.Count(d.text, []byte("\n")) + 1
 	return Problem{Line: d.before + min(max(line, 1), last), Message: message}
 }
+
+// reAnchor finds the only thing that the parsers quote in their errors.
+var reAnchor = regexp.MustCompile(`anchor '.*'`)
 
 // misplacedToken says whether the message of a YAML error comes from the parser proper, not from its scanner.
 func misplacedToken(message string) bool {

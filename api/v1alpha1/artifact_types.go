@@ -7,14 +7,16 @@ package v1alpha1
 //
 // +kubebuilder:validation:XValidation:rule="has(self.sha256) != (has(self.insecureSkipVerify) && self.insecureSkipVerify)",message="set sha256 (sha256sum FILE prints it), or insecureSkipVerify: true for a file without a known digest; one of the two"
 type Artifact struct {
-	// url is where the file comes from. http, https and oci (not yet served by this version) name a server;
-	// file:///NAME is NAME below the folder given by --files-dir. Credentials do not belong into it.
-	// Example: https://mirror.example.com/debian/linux
+	// url is where the file comes from. http and https name a server; oci names a blob, a layer or a file in an image of
+	// a registry, as in oci://HOST/REPOSITORY:TAG#title=NAME, oci://HOST/REPOSITORY:TAG#path=boot/vmlinuz or
+	// oci://HOST/REPOSITORY@sha256:HEX; file:///NAME is NAME below the folder given by --files-dir. Credentials do not
+	// belong into it. Example: https://mirror.example.com/debian/linux
 	//
 	// +required
 	// +kubebuilder:validation:MinLength=8
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(https?://[^/?#]+|oci://[^/?#]+|file:///)[!-~]*$')",message="url must start with http://HOST, https://HOST, oci://HOST or file:/// and hold no spaces or control characters (write a space as %20)"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('oci:') || self.matches('^oci://[^/]+/[^:@?#]+[:@]')",message="a url with oci must name a tag or a digest: oci://HOST/REPOSITORY:TAG or oci://HOST/REPOSITORY@sha256:HEX, then #title=NAME or #path=PATH if need be"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://[^/?#]*@')",message="url must not hold a user name or password: remove the part before @"
 	URL string `json:"url"`
 
@@ -26,6 +28,7 @@ type Artifact struct {
 	// +kubebuilder:validation:items:MinLength=8
 	// +kubebuilder:validation:items:MaxLength=2048
 	// +kubebuilder:validation:items:XValidation:rule="self.matches('^(https?://[^/?#]+|oci://[^/?#]+|file:///)[!-~]*$')",message="a mirror must start with http://HOST, https://HOST, oci://HOST or file:/// and hold no spaces or control characters (write a space as %20)"
+	// +kubebuilder:validation:items:XValidation:rule="!self.startsWith('oci:') || self.matches('^oci://[^/]+/[^:@?#]+[:@]')",message="a mirror with oci must name a tag or a digest: oci://HOST/REPOSITORY:TAG or oci://HOST/REPOSITORY@sha256:HEX, then #title=NAME or #path=PATH if need be"
 	// +kubebuilder:validation:items:XValidation:rule="!self.matches('^[a-z]+://[^/?#]*@')",message="a mirror must not hold a user name or password: remove the part before @"
 	Mirrors []string `json:"mirrors,omitempty"`
 
@@ -44,4 +47,21 @@ type Artifact struct {
 	//
 	// +optional
 	InsecureSkipVerify bool `json:"insecureSkipVerify,omitempty"`
+
+	// secretRef names a Secret in the same namespace with what the servers of url and mirrors want to see: username and
+	// password, or bearerToken; and what proves that they are the right ones: ca.crt, certificates in PEM. A Secret of the
+	// type kubernetes.io/dockerconfigjson holds those of registries, for oci.
+	//
+	// +optional
+	SecretRef *SecretReference `json:"secretRef,omitempty"`
+}
+
+// SecretReference names a Secret.
+type SecretReference struct {
+	// name of the Secret, in the namespace of the object that refers to it.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
 }

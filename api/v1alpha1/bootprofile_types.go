@@ -15,6 +15,7 @@ import (
 // +kubebuilder:resource:shortName=bp,categories=netboot
 // +kubebuilder:metadata:labels="app.kubernetes.io/component=crds"
 // +kubebuilder:printcolumn:name="Machines",type=integer,JSONPath=`.status.machines.total`
+// +kubebuilder:printcolumn:name="Artifacts",type=string,JSONPath=`.status.artifactsCached`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -246,13 +247,20 @@ type BootProfileStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Accepted, ArtifactsReady, Ready and, while only an edit can help, Stalled.
+	// conditions are Accepted, ArtifactsReady, Ready; Reconciling while artifacts come; Stalled while only an edit can help.
 	//
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// artifactsCached says how many of the artifacts are on every pod, and while some come, how much of all bytes has come.
+	// Example: 1/3 (45%)
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	ArtifactsCached string `json:"artifactsCached,omitempty"`
 
 	// artifacts tells of each artifact how far it is.
 	//
@@ -282,18 +290,37 @@ type ArtifactStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	SizeBytes int64 `json:"sizeBytes,omitempty"`
 
-	// state that the artifact is in. Example: Cached
+	// state of the artifact. Pending: no pod has begun to fetch it. Fetching: not all pods have it yet. Cached: all pods
+	// have it. Failed: a pod could not get it, and tries again.
+	//
+	// +optional
+	// +kubebuilder:validation:Enum=Pending;Fetching;Cached;Failed
+	// +kubebuilder:validation:MaxLength=16
+	State ArtifactState `json:"state,omitempty"`
+
+	// pods says on how many of how many pods it is. Example: 2/3
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
-	State string `json:"state,omitempty"`
+	Pods string `json:"pods,omitempty"`
 
-	// message says what is wrong; empty when nothing is.
+	// message says what is wrong, and where; or while it comes, how much of it has. Empty when all pods have it.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`
 }
+
+// ArtifactState is how far an artifact is.
+type ArtifactState string
+
+// The values of [ArtifactState].
+const (
+	ArtifactPending  ArtifactState = "Pending"
+	ArtifactFetching ArtifactState = "Fetching"
+	ArtifactCached   ArtifactState = "Cached"
+	ArtifactFailed   ArtifactState = "Failed"
+)
 
 // MachineCounts counts the Machines of a BootProfile.
 type MachineCounts struct {

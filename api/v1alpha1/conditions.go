@@ -3,8 +3,8 @@
 
 package v1alpha1
 
-// Condition types of Machines and BootProfiles. Each is True when all is well, but for Stalled, which follows kstatus:
-// absent is good.
+// Condition types of Machines and BootProfiles. Each is True when all is well, but for Reconciling and Stalled, which
+// follow kstatus: absent is good.
 const (
 	// ConditionAccepted says whether the object's own spec is understood.
 	ConditionAccepted = "Accepted"
@@ -16,6 +16,8 @@ const (
 	ConditionArtifactsReady = "ArtifactsReady"
 	// ConditionReady sums the others up: understood, rendered and servable. It never means "booted".
 	ConditionReady = "Ready"
+	// ConditionReconciling is True while the artifacts of a BootProfile come. It follows kstatus, like Stalled.
+	ConditionReconciling = "Reconciling"
 	// ConditionStalled is True while only an edit of an object can help.
 	ConditionStalled = "Stalled"
 )
@@ -44,17 +46,31 @@ const (
 	ReasonRendered = "Rendered"
 	// ReasonTemplateError: a template does not parse, names an unknown key, or its result can't stand in a configuration.
 	ReasonTemplateError = "TemplateError"
+	// ReasonConfigMapNotFound: there is no ConfigMap of the name that a config refers to.
+	ReasonConfigMapNotFound = "ConfigMapNotFound"
+	// ReasonConfigMapKeyNotFound: the ConfigMap that a config refers to has no such key.
+	ReasonConfigMapKeyNotFound = "ConfigMapKeyNotFound"
+	// ReasonSecretNotFound: there is no Secret of the name that a config refers to.
+	ReasonSecretNotFound = "SecretNotFound"
+	// ReasonSecretKeyNotFound: the Secret that a config refers to has no such key.
+	ReasonSecretKeyNotFound = "SecretKeyNotFound"
+	// ReasonSourceForbidden: the operator may not read the ConfigMap or Secret that a config refers to.
+	ReasonSourceForbidden = "SourceForbidden"
+	// ReasonSourceUnreadable: the API server did not deliver it; it is asked again.
+	ReasonSourceUnreadable = "SourceUnreadable"
 	// ReasonNotRendered: not tried, because an earlier condition is False.
 	ReasonNotRendered = "NotRendered"
 
-	// ReasonFetched: every artifact is in the cache of the pod that reports, its digest verified.
+	// ReasonFetched: every artifact is in the cache of every pod.
 	ReasonFetched = "Fetched"
-	// ReasonFetchedOnFirstUse: not all artifacts were asked for yet; nothing is known to be wrong.
-	ReasonFetchedOnFirstUse = "FetchedOnFirstUse"
+	// ReasonFetching: not every pod has every artifact yet; nothing is known to be wrong.
+	ReasonFetching = "Fetching"
 	// ReasonDigestMismatch: an upstream delivered other bytes than sha256 says.
 	ReasonDigestMismatch = "DigestMismatch"
 	// ReasonUpstreamUnavailable: an upstream could not be reached, broke off, or answered an error status.
 	ReasonUpstreamUnavailable = "UpstreamUnavailable"
+	// ReasonUnauthorized: an upstream refused the credentials, or wants some.
+	ReasonUnauthorized = "Unauthorized"
 	// ReasonUnexpectedContent: an upstream answered something that is no artifact, such as an HTML page.
 	ReasonUnexpectedContent = "UnexpectedContent"
 	// ReasonSourceNotAllowed: the URL's scheme can't be fetched here.

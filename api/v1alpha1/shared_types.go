@@ -22,7 +22,8 @@ type KernelArgument string
 //
 // +kubebuilder:validation:ExactlyOneOf=template;configMapKeyRef;secretKeyRef
 type Config struct {
-	// name is the last part of the URL; .ConfigURL "NAME" in a template gives the whole of it.
+	// name is the last part of the URL; .ConfigURL "NAME" in a template gives the whole of it. Those called user-data,
+	// meta-data, vendor-data and network-config are also the files of a cloud-init seed, whose URL .SeedURL gives.
 	// Example: kickstart
 	//
 	// +required
@@ -44,18 +45,19 @@ type Config struct {
 	// +kubebuilder:validation:MaxLength=65536
 	Template *string `json:"template,omitempty"`
 
-	// configMapKeyRef names a key of a ConfigMap in the same namespace that holds the text.
+	// configMapKeyRef names a key of a ConfigMap in the same namespace that holds the text, a template as well.
 	//
 	// +optional
 	ConfigMapKeyRef *KeySelector `json:"configMapKeyRef,omitempty"`
 
-	// secretKeyRef names a key of a Secret in the same namespace that holds the text.
+	// secretKeyRef names a key of a Secret in the same namespace that holds the text, a template as well. Nothing of it
+	// is shown in status, Events or logs.
 	//
 	// +optional
 	SecretKeyRef *KeySelector `json:"secretKeyRef,omitempty"`
 
-	// access says who may read it. Token: the URL carries a token that is bound to the machine and its boot.
-	// Network: whoever reaches the server. Default Token.
+	// access says who may read it. Token: the URL carries a token that is bound to the machine and its bootID, and that
+	// expires (--config-token-ttl). Network: whoever reaches the server. Default Token.
 	//
 	// +optional
 	// +default="Token"

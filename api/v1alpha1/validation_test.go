@@ -93,8 +93,12 @@ func accepted() map[string]row {
 		"an artifact with insecureSkipVerify off": kernel("url: 'https://mirror/vmlinuz', insecureSkipVerify: false, sha256: " + hexDigest),
 		"an artifact in a folder":                 kernel("url: 'file:///debian/vmlinuz', sha256: " + hexDigest),
 		"an artifact in a registry":               kernel("url: 'oci://registry.example.com/boot:1', sha256: " + hexDigest),
-		"an artifact with a port and a query":     kernel("url: 'http://[2001:db8::1]:8000/a?b=c@d', sha256: " + hexDigest),
-		"four mirrors":                            kernel("url: 'http://a/b', sha256: " + hexDigest + ", mirrors: [" + numbered(4, "'http://m%d/b'") + "]"),
+		"a layer of an artifact in a registry":    kernel("url: 'oci://[::1]:5000/a/b_c.d@sha256:" + hexDigest + "?plainHTTP=true#title=a%26b+c', sha256: " + hexDigest),
+		"an artifact with a Secret":               kernel("url: 'https://mirror/vmlinuz', secretRef: {name: mirror}, sha256: " + hexDigest),
+		"a file in an image": kernel("url: 'oci://ghcr.io/lab/os:v1.2_3@sha256:" + hexDigest +
+			"#path=boot/vmlinuz&platform=linux/arm/v7', sha256: " + hexDigest),
+		"an artifact with a port and a query": kernel("url: 'http://[2001:db8::1]:8000/a?b=c@d', sha256: " + hexDigest),
+		"four mirrors":                        kernel("url: 'http://a/b', sha256: " + hexDigest + ", mirrors: [" + numbered(4, "'http://m%d/b'") + "]"),
 		"loader files": bootProfile("platforms: [{architecture: amd64, kernel: " + artifact +
 			", loader: {files: [{name: shimx64.efi, url: 'http://a/b', sha256: " + hexDigest + "}]}}]"),
 		"a file in a folder":            bootProfile("files: [{path: overlays/vc4.dtbo, url: 'http://a/b', sha256: " + hexDigest + "}]"),
@@ -125,6 +129,7 @@ func rejected() map[string]row {
 		oneDigest     = ": set sha256 (sha256sum FILE prints it), or insecureSkipVerify: true for a file without a known digest; one of the two"
 		badDigest     = at + ".sha256: sha256 must be 64 lower-case hex digits, as printed by: sha256sum FILE"
 		badURL        = at + ".url: url must start with http://HOST, https://HOST, oci://HOST or file:/// and hold no spaces or control characters (write a space as %20)"
+		ociURL        = " with oci must name a tag or a digest: oci://HOST/REPOSITORY:TAG or oci://HOST/REPOSITORY@sha256:HEX, then #title=NAME or #path=PATH if need be"
 		userURL       = at + ".url: url must not hold a user name or password: remove the part before @"
 		oneKernel     = "spec.platforms[0]: set kernel (and initrds), or uki for a unified kernel image; one of the two"
 		noKernel      = "spec.platforms[0]: initrds need a kernel: set kernel, or remove initrds (a uki holds its own)"
@@ -201,6 +206,8 @@ func rejected() map[string]row {
 		"an artifact with insecureSkipVerify no": kernel("url: 'http://a/b', insecureSkipVerify: false", at+oneDigest),
 		"a digest that is not to be verified":    kernel("url: 'http://a/b', insecureSkipVerify: true, "+digest, at+oneDigest),
 		"an initrd without a digest":             bootProfile("platforms: [{architecture: amd64, kernel: "+artifact+", initrds: ["+artifact+", {url: 'http://a/b'}]}]", "spec.platforms[0].initrds[1]"+oneDigest),
+		"a secretRef without a name":             kernel("url: 'http://a/b', secretRef: {}, "+digest, at+".secretRef.name: Required value", notRun),
+		"a secretRef with an empty name":         kernel("url: 'http://a/b', secretRef: {name: ''}, "+digest, at+".secretRef.name: "+at+".secretRef.name in body should be at least 1 chars long"),
 		"a digest in capitals":                   kernel("url: 'http://a/b', sha256: "+strings.ToUpper(hexDigest), badDigest),
 		"a digest that is too short":             kernel("url: 'http://a/b', sha256: "+hexDigest[1:]+"", at+".sha256: "+at+".sha256 in body should be at least 64 chars long", badDigest),
 		"a digest with its algorithm":            kernel("url: 'http://a/b', sha256: 'sha256:"+hexDigest+"'", at+".sha256: may not be more than 64 bytes", notRun),
@@ -211,6 +218,9 @@ func rejected() map[string]row {
 		"a URL with a space":                     kernel("url: 'http://a/b c', "+digest, badURL),
 		"a URL with a password":                  kernel("url: 'http://user:secret@a/b', "+digest, userURL),
 		"a URL that is too long":                 kernel("url: 'http://a/"+strings.Repeat("x", 2040)+"', "+digest, at+".url: may not be more than 2048 bytes", notRun),
+		"a registry without a version":           kernel("url: 'oci://ghcr.io/boot', "+digest, at+".url: a url"+ociURL),
+		"a registry with a tag behind the #":     kernel("url: 'oci://ghcr.io:5000/boot#path=a:b', "+digest, at+".url: a url"+ociURL),
+		"a mirror in a registry without version": kernel("url: 'http://a/b', mirrors: ['oci://ghcr.io/boot'], "+digest, at+".mirrors[0]: a mirror"+ociURL),
 		"a mirror with a password":               kernel("url: 'http://a/b', mirrors: ['http://u:p@a/b'], "+digest, at+".mirrors[0]: a mirror must not hold a user name or password: remove the part before @"),
 		"a mirror with a space":                  kernel("url: 'http://a/b', mirrors: ['http://a/b c'], "+digest, at+".mirrors[0]: a mirror must start with http://HOST, https://HOST, oci://HOST or file:/// and hold no spaces or control characters (write a space as %20)"),
 		"one mirror twice":                       kernel("url: 'http://a/b', mirrors: ['http://c/b', 'http://c/b'], "+digest, at+".mirrors[1]: "),

@@ -154,7 +154,9 @@ func TestBadInput(t *testing.T) {
 				message = c.condition(profile, v1alpha1.ConditionArtifactsReady, metav1.ConditionFalse, tc.wantReason)
 				c.condition(profile, v1alpha1.ConditionReady, metav1.ConditionFalse, tc.wantReason)
 				c.condition(bad, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonArtifactsNotReady)
-				c.event(profile, tc.wantReason)
+				if note := c.event(profile, "ArtifactFailed"); !strings.HasPrefix(note, tc.wantReason+": ") {
+					t.Errorf("Event says %q, want the reason %s", note, tc.wantReason)
+				}
 			}
 			for _, want := range tc.wantMessage {
 				if !strings.Contains(message, want) {
@@ -168,8 +170,7 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// TestWrongDigestIsMendedByAnEdit corrects a digest: Ready must not wait for a machine that asks, which nobody would start
-// while it says False.
+// TestWrongDigestIsMendedByAnEdit corrects a digest: nobody has to ask for the artifact before it is fetched.
 func TestWrongDigestIsMendedByAnEdit(t *testing.T) {
 	c := newCluster(t)
 	profile := profileOf(c.namespace, upstream(t, contents("a kernel")), digest("another"))
@@ -182,7 +183,6 @@ func TestWrongDigestIsMendedByAnEdit(t *testing.T) {
 	c.kubectl("patch", "bootprofile", "linux", "--type=json", "-p",
 		`[{"op":"replace","path":"/spec/platforms/0/kernel/sha256","value":"`+digest("a kernel")+`"}]`)
 	c.condition(profile, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady)
-	c.condition(profile, v1alpha1.ConditionArtifactsReady, metav1.ConditionUnknown, v1alpha1.ReasonFetchedOnFirstUse)
 	c.condition(machineOf(c.namespace, "node-01", mac1), v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady)
 	if got, err := s.getTFTP("/artifacts/sha256/" + digest("a kernel") + "/vmlinuz"); err != nil || got != "a kernel" {
 		t.Errorf("the kernel is %q, %v", got, err)

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -50,7 +51,9 @@ func serveCluster(ctx context.Context, o *serveOptions, log logr.Logger, x *inde
 		Controller:              ctrlconfig.Controller{SkipNameValidation: new(true)}, // setUp may have to be repeated
 		GracefulShutdownTimeout: new(o.shutdownGrace + 5*time.Second),
 	}
-	pod := &controllers.Pod{Index: x, Artifacts: store, Changed: events, Namespace: home, Serve: s.serve}
+	pod := &controllers.Pod{
+		Name: os.Getenv("POD_NAME"), Index: x, Artifacts: store, Changed: events, Namespace: home, Watched: o.namespace, Tokens: s.tokens, Serve: s.serve,
+	}
 	return besideMetrics(ctx, o, log, s, nil, func(ctx context.Context) error {
 		mgr, err := setUp(ctx, config, options, pod)
 		for ; err != nil && ctx.Err() == nil; mgr, err = setUp(ctx, config, options, pod) {

@@ -261,7 +261,7 @@ func TestWhatIsAppliedIsServed(t *testing.T) {
 // TestApplyToServed edits a BootProfile by kubectl, and prints how long it takes until TFTP serves the edit.
 func TestApplyToServed(t *testing.T) {
 	c := newCluster(t)
-	c.create(profileOf(c.namespace, "http://127.0.0.1:9/vmlinuz", digest("")), machineOf(c.namespace, "node-01", mac1))
+	c.create(profileOf(c.namespace, upstream(t, contents("a kernel")), digest("a kernel")), machineOf(c.namespace, "node-01", mac1))
 	s := c.serve()
 
 	const edits = 50
@@ -290,7 +290,7 @@ func TestApplyToServed(t *testing.T) {
 func TestConflictEndsWithTheOlderMachine(t *testing.T) {
 	c := newCluster(t)
 	older, younger := machineOf(c.namespace, "node-02", mac1), machineOf(c.namespace, "node-01", mac1)
-	c.create(profileOf(c.namespace, "http://127.0.0.1:9/vmlinuz", digest("")), older)
+	c.create(profileOf(c.namespace, upstream(t, contents("a kernel")), digest("a kernel")), older)
 	waitASecond(t, older)
 	c.create(younger)
 	s := c.serve()

@@ -76,13 +76,15 @@ type service struct {
 	http string
 	api  string
 
+	https string // empty until waitForHTTPS
+
 	serving chan [2]string // what its log tells: server and address
 
 	mu  sync.Mutex
 	log strings.Builder
 }
 
-var reServing = regexp.MustCompile(`msg="Serving (TFTP|HTTP|metrics)" address=(\S+)`)
+var reServing = regexp.MustCompile(`msg="Serving (TFTP|HTTP|HTTPS|metrics)" address=(\S+)`)
 
 // start starts netboot serve on free ports and waits until it serves.
 func start(t *testing.T, args ...string) *service {
@@ -95,11 +97,18 @@ func start(t *testing.T, args ...string) *service {
 // launch starts netboot serve on free ports.
 func launch(t *testing.T, args ...string) *service {
 	t.Helper()
+	return launchAs(t, func(*exec.Cmd) {}, args...)
+}
+
+// launchAs is launch with something changed about the process.
+func launchAs(t *testing.T, change func(*exec.Cmd), args ...string) *service {
+	t.Helper()
 	s := &service{t: t, serving: make(chan [2]string, 8)}
 	s.cmd = command(t, append([]string{
 		"serve", "--tftp-bind-address=127.0.0.1:0", "--http-bind-address=127.0.0.1:0", "--metrics-bind-address=127.0.0.1:0",
 		"--data-dir=" + t.TempDir(), "--log-format=text", "--shutdown-grace=5s",
 	}, args...)...)
+	change(s.cmd)
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +151,7 @@ func (s *service) waitUntilItServes() {
 			if !open {
 				s.t.Fatal("netboot serve ended before it served")
 			}
-			*map[string]*string{"TFTP": &s.tftp, "HTTP": &s.http, "metrics": &s.api}[found[0]] = found[1]
+			*map[string]*string{"TFTP": &s.tftp, "HTTP": &s.http, "HTTPS": &s.https, "metrics": &s.api}[found[0]] = found[1]
 		case <-deadline:
 			s.t.Fatal("netboot serve does not serve")
 		}

@@ -13,6 +13,7 @@ import (
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/netboot-operator/netboot-operator/controllers"
+	"github.com/netboot-operator/netboot-operator/pkg/web"
 )
 
 // besideMetrics does the work while serveMetrics answers, from before its beginning until after its end: a process that
@@ -56,5 +57,9 @@ func serveMetrics(ctx context.Context, o *serveOptions, log logr.Logger, s *serv
 		mux.Handle(controllers.APIPrefix, objects)
 	}
 	log.Info("Serving metrics", "address", l.Addr().String())
-	return serveHTTP(ctx, l, mux, 0)
+	server, err := web.New(mux, web.Options{Log: log})
+	if err != nil {
+		return err
+	}
+	return server.Serve(ctx, l, nil)
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/netboot-operator/netboot-operator/pkg/token"
 )
 
 // serveOptions are the flags of netboot serve, one field each.
@@ -27,10 +29,13 @@ type serveOptions struct {
 	loadersDir       string
 	filesDir         string
 	unknownMachines  string
+	configTokenTTL   time.Duration
 	shutdownGrace    time.Duration
 	logFormat        string
 	verbosity        int
 	tftp             tftpOptions
+	artifacts        artifactOptions
+	http             httpOptions
 }
 
 const (
@@ -49,17 +54,21 @@ func (o *serveOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.tftpBindAddress, "tftp-bind-address", "[::]:69", "`ADDR:PORT` of the TFTP server; empty turns it off")
 	o.tftp.addFlags(flags)
 	flags.StringVar(&o.httpBindAddress, "http-bind-address", "[::]:8080", "`ADDR:PORT` of the HTTP server; empty turns it off")
+	o.http.addFlags(flags)
 	flags.StringVar(&o.metricsAddress, "metrics-bind-address", "",
 		"`ADDR:PORT` of /metrics, /healthz and /readyz (default "+metricsAddressCluster+", with --manifests "+metricsAddressStandalone+")")
 	flags.StringVar(&o.advertiseAddress, "advertise-address", "",
 		"`HOST[:PORT]` to put into URLs (default: the address that the client asked)")
 	flags.StringVar(&o.dataDir, "data-dir", defaultDataDir, "`DIR` for fetched artifacts and, with --manifests, status")
+	o.artifacts.addFlags(flags)
 	flags.StringVar(&o.loadersDir, "loaders-dir", "",
 		"`DIR` of network boot programs (pxelinux.0, grubnetx64.efi.signed, ipxe.efi, ...); sub-folders by architecture allowed")
 	flags.StringVar(&o.filesDir, "files-dir", "",
 		"`DIR` that file:///NAME URLs are looked up in (default: the --manifests folder; without either, such URLs are refused)")
 	flags.StringVar(&o.unknownMachines, "unknown-machines", "Ignore",
 		"`POLICY` for machines without an object; Ignore refuses them at once")
+	flags.DurationVar(&o.configTokenTTL, "config-token-ttl", token.DefaultTTL,
+		"`TIME` that the token in the URL of a config lasts, from when the machine gets its boot configuration")
 	flags.DurationVar(&o.shutdownGrace, "shutdown-grace", time.Minute, "`TIME` that running transfers get to end after SIGTERM")
 	flags.StringVar(&o.logFormat, "log-format", "", "`FORMAT` of the log, text or json (default json, with --manifests text)")
 	flags.IntVarP(&o.verbosity, "verbosity", "v", 0, "`LEVEL` of the log: 0 a line for each transfer, 1 also how it was agreed on")
@@ -98,18 +107,26 @@ func (o *serveOptions) complete() error {
 		return usagef("--namespace=%s: is for clusters; with --manifests every namespace in the folder is served", o.namespace)
 	case standalone && o.kubeconfig != "":
 		return usagef("--kubeconfig=%s: is for clusters; leave it out, or --manifests", o.kubeconfig)
-	case o.tftpBindAddress == "" && o.httpBindAddress == "":
-		return usagef("--tftp-bind-address and --http-bind-address are both empty: nothing would be served; set one of them")
+	case o.tftpBindAddress == "" && o.httpBindAddress == "" && o.http.httpsBindAddress == "":
+		return usagef("--tftp-bind-address, --http-bind-address and --https-bind-address are all empty: nothing would be served; set one of them")
 	case o.dataDir == "":
 		return usagef("--data-dir is empty: name a folder for fetched artifacts")
 	case o.shutdownGrace < 0 || o.shutdownGrace > maxShutdownGrace:
 		return usagef("--shutdown-grace=%v: outside 0s-%v", o.shutdownGrace, maxShutdownGrace)
+	case o.configTokenTTL < token.MinTTL || o.configTokenTTL > token.MaxTTL:
+		return usagef("--config-token-ttl=%v: outside %v-%v", o.configTokenTTL, token.MinTTL, token.MaxTTL)
 	case o.logFormat != "text" && o.logFormat != "json":
 		return usagef("--log-format=%s: must be text or json", o.logFormat)
 	case o.unknownMachines != "Ignore":
 		return usagef("--unknown-machines=%s: this version knows Ignore only", o.unknownMachines)
 	}
 	if _, _, err := parseHostPort("advertise-address", o.advertiseAddress); err != nil {
+		return err
+	}
+	if err := o.http.complete(); err != nil {
+		return err
+	}
+	if err := o.artifacts.complete(); err != nil {
 		return err
 	}
 	return o.tftp.complete()

@@ -120,7 +120,7 @@ func (c *cluster) throughCable() *cable {
 // TestStartWaitsForTheAPIServer mends the way to the API server after netboot has tried it.
 func TestStartWaitsForTheAPIServer(t *testing.T) {
 	c := newCluster(t)
-	c.create(profileOf(c.namespace, "http://127.0.0.1:9/vmlinuz", digest("")), machineOf(c.namespace, "node-01", mac1))
+	c.create(profileOf(c.namespace, upstream(t, contents("a kernel")), digest("a kernel")), machineOf(c.namespace, "node-01", mac1))
 	way := c.throughCable()
 	way.set(true)
 	s := launch(t, c.flags()...)
@@ -140,7 +140,7 @@ func TestStartWaitsForTheAPIServer(t *testing.T) {
 // TestServingOutlivesTheAPIServer cuts the way to the API server for longer than a lease lasts.
 func TestServingOutlivesTheAPIServer(t *testing.T) {
 	c := newCluster(t)
-	profile, machine := profileOf(c.namespace, "http://127.0.0.1:9/vmlinuz", digest("")), machineOf(c.namespace, "node-01", mac1)
+	profile, machine := profileOf(c.namespace, upstream(t, contents("a kernel")), digest("a kernel")), machineOf(c.namespace, "node-01", mac1)
 	c.create(profile, machine)
 	way := c.throughCable()
 	s := c.serve()

@@ -19,6 +19,7 @@ import (
 	"github.com/netboot-operator/netboot-operator/pkg/boot"
 	"github.com/netboot-operator/netboot-operator/pkg/index"
 	"github.com/netboot-operator/netboot-operator/pkg/render"
+	"github.com/netboot-operator/netboot-operator/pkg/token"
 )
 
 // renderOptions are the flags of netboot render.
@@ -32,7 +33,8 @@ func newRender() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "render -f DIR --mac MAC --as pxelinux|grub|ipxe",
 		Short: "Print the boot configuration that a machine would get",
-		Long: "Print, byte for byte, what netboot serve --manifests DIR answers to the machine with this MAC address.\n" +
+		Long: "Print, byte for byte, what netboot serve --manifests DIR answers to the machine with this MAC address;\n" +
+			"but for the tokens in the URLs of configs, which only a server can make.\n" +
 			"Why a machine gets no configuration goes to standard error, with exit code 1.",
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
@@ -61,13 +63,32 @@ func (o *renderOptions) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	file, err := boot.New(boot.Options{Index: x, Addresses: addresses}).Open(cmd.Context(), request)
+	var tokens noTokens
+	file, err := boot.New(boot.Options{Index: x, Addresses: addresses, Tokens: &tokens}).Open(cmd.Context(), request)
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(cmd.OutOrStdout(), file)
+	if tokens.asked {
+		fmt.Fprintln(cmd.ErrOrStderr(), "netboot: the servers put a token in the place of "+tokenHere+": it takes a key that only they have")
+	}
 	return errors.Join(err, file.Close())
 }
+
+// tokenHere stands in URLs for the token that only a server can make.
+const tokenHere = "TOKEN"
+
+// noTokens puts tokenHere in the place of tokens. It opens nothing, and is used by one goroutine.
+type noTokens struct{ asked bool }
+
+// Sign implements boot.Tokens.
+func (n *noTokens) Sign(token.Claim) (string, error) {
+	n.asked = true
+	return tokenHere, nil
+}
+
+// Check implements boot.Tokens.
+func (*noTokens) Check(token.Claim, string) error { return token.ErrNoKey }
 
 // load reads the manifests. Their problems go to standard error: they may be why the machine gets nothing.
 func (o *renderOptions) load(cmd *cobra.Command) (*index.Index, error) {

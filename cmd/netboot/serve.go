@@ -8,17 +8,18 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"path/filepath"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/netboot-operator/netboot-operator/controllers"
-	"github.com/netboot-operator/netboot-operator/pkg/artifact"
 	"github.com/netboot-operator/netboot-operator/pkg/boot"
 	"github.com/netboot-operator/netboot-operator/pkg/index"
+	"github.com/netboot-operator/netboot-operator/pkg/token"
+	"github.com/netboot-operator/netboot-operator/pkg/web"
 )
 
 func newServe() *cobra.Command {
@@ -45,14 +46,10 @@ func serve(ctx context.Context, o *serveOptions, logTo io.Writer) error {
 	klog.SetLogger(log)
 
 	x := index.New()
-	events := controllers.NewArtifactEvents(x)
-	store, err := artifact.New(artifact.Options{
-		Dir:      filepath.Join(o.dataDir, "artifacts"),
-		FilesDir: o.filesDir,
-		Observer: events,
-	})
+	events := controllers.NewArtifactEvents(log)
+	store, err := o.artifacts.open(o.dataDir, o.filesDir, events)
 	if err != nil {
-		return usagef("--data-dir=%s: %w", o.dataDir, err)
+		return err
 	}
 	defer func() {
 		if err := store.Close(); err != nil {
@@ -67,7 +64,18 @@ func serve(ctx context.Context, o *serveOptions, logTo io.Writer) error {
 		defer func() { _ = loaders.Close() }() // it was only read
 	}
 
-	s := &servers{options: o, log: log, handler: boot.Options{Index: x, Artifacts: store, Loaders: loaders, Log: log}}
+	tokens, err := token.New(token.Options{TTL: o.configTokenTTL, Registerer: ctrlmetrics.Registry})
+	if err != nil {
+		return err
+	}
+	s := &servers{options: o, log: log, tokens: tokens, handler: boot.Options{
+		Index: x, Artifacts: store, Loaders: loaders, Tokens: tokens, Log: log,
+	}}
+	if o.http.httpsBindAddress != "" {
+		if s.certificate, err = web.LoadCertificate(o.http.certFile, o.http.keyFile, log, ctrlmetrics.Registry); err != nil {
+			return usagef("--tls-cert-file=%s, --tls-private-key-file=%s: %w", o.http.certFile, o.http.keyFile, err)
+		}
+	}
 	if o.manifests != "" {
 		return serveStandalone(ctx, o, log, x, store, events, s)
 	}

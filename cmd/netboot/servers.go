@@ -4,38 +4,34 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/go-logr/logr"
-	"golang.org/x/net/netutil"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/netboot-operator/netboot-operator/pkg/boot"
 	"github.com/netboot-operator/netboot-operator/pkg/tftp"
-)
-
-// Limits of the HTTP server. There is none on the time that an answer takes: a slow machine may need long for an initrd.
-const (
-	httpHeaderTimeout  = 10 * time.Second
-	httpIdleTimeout    = 2 * time.Minute
-	httpMaxHeaderBytes = 16 << 10
-	httpMaxConnections = 16384
+	"github.com/netboot-operator/netboot-operator/pkg/token"
+	"github.com/netboot-operator/netboot-operator/pkg/web"
 )
 
 // servers are the TFTP and the HTTP server.
 type servers struct {
 	options *serveOptions
 	log     logr.Logger
+	tokens  *token.Keyring // its keys come with the objects
 	handler boot.Options
+
+	certificate *web.Certificate // nil: no HTTPS
 
 	ready atomic.Bool               // the sockets of both are open and answered
 	probe atomic.Pointer[tftpProbe] // of the TFTP server; nil while there is none
@@ -43,100 +39,134 @@ type servers struct {
 
 // serve opens the sockets and answers until ctx ends; then running transfers get the grace to end.
 func (s *servers) serve(ctx context.Context) error {
-	udp, err := listenUDP(ctx, s.options.tftpBindAddress, s.options.tftp.shards)
-	if err != nil {
-		return usagef("--tftp-bind-address=%s: %w", s.options.tftpBindAddress, err)
-	}
-	tcp, err := listenTCP(ctx, s.options.httpBindAddress)
-	if err != nil {
-		for _, conn := range udp {
-			_ = conn.Close() // nothing was sent
-		}
-		return usagef("--http-bind-address=%s: %w", s.options.httpBindAddress, err)
-	}
-
-	host, port, err := parseHostPort("advertise-address", s.options.advertiseAddress)
+	var tasks []func(context.Context) error
+	o, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
-	s.handler.Addresses = boot.Addresses{AdvertiseHost: host}
-	var tasks []func(context.Context) error
-	if udp != nil {
-		s.handler.Addresses.TFTPPort = udp[0].LocalAddr().(*net.UDPAddr).AddrPort().Port()
-	}
-	if tcp != nil {
-		s.handler.Addresses.HTTPPort = tcp.Addr().(*net.TCPAddr).AddrPort().Port()
-		if port != 0 {
-			s.handler.Addresses.HTTPPort = port
-		}
+	if s.handler.Addresses, err = o.addresses(s.options.advertiseAddress); err != nil {
+		return err
 	}
 	handler := boot.New(s.handler)
-	if udp != nil {
-		probe := newTFTPProbe(udp[0].LocalAddr().(*net.UDPAddr).AddrPort())
+	if o.udp != nil {
+		probe := newTFTPProbe(o.udp[0].LocalAddr().(*net.UDPAddr).AddrPort())
 		server, err := tftp.New(handler, s.tftpOptions(handler, probe))
 		if err != nil {
 			return err
 		}
-		for _, conn := range udp {
+		for _, conn := range o.udp {
 			tasks = append(tasks, func(ctx context.Context) error { return server.Serve(ctx, conn) })
 		}
 		s.probe.Store(probe)
 	}
-	if tcp != nil {
-		tasks = append(tasks, func(ctx context.Context) error {
-			return serveHTTP(ctx, netutil.LimitListener(tcp, httpMaxConnections), handler, s.options.shutdownGrace)
-		})
+	if o.http != nil || o.https != nil {
+		more, err := s.serveHTTP(handler, o)
+		if err != nil {
+			return err
+		}
+		tasks = append(tasks, more...)
 	}
 	s.ready.Store(true)
 	defer s.ready.Store(false)
 	context.AfterFunc(ctx, func() { s.ready.Store(false) }) // draining: send nobody new
-	if udp != nil {
-		s.log.Info("Serving TFTP", "address", udp[0].LocalAddr().String())
+	if o.udp != nil {
+		s.log.Info("Serving TFTP", "address", o.udp[0].LocalAddr().String())
 	}
-	if tcp != nil {
-		s.log.Info("Serving HTTP", "address", tcp.Addr().String())
+	if o.http != nil {
+		s.log.Info("Serving HTTP", "address", o.http.Addr().String())
+	}
+	if o.https != nil {
+		s.log.Info("Serving HTTPS", "address", o.https.Addr().String())
 	}
 	return together(ctx, tasks...)
+}
+
+// sockets are those of the servers that are on; of the others, nil.
+type sockets struct {
+	udp         []*net.UDPConn
+	http, https net.Listener
+}
+
+// open opens all sockets, or none.
+func (s *servers) open(ctx context.Context) (o sockets, err error) {
+	if o.udp, err = listenUDP(ctx, s.options.tftpBindAddress, s.options.tftp.shards); err != nil {
+		return o, usagef("--tftp-bind-address=%s: %w", s.options.tftpBindAddress, err)
+	}
+	defer func() {
+		if err != nil {
+			o.close()
+		}
+	}()
+	if o.http, err = listenTCP(ctx, s.options.httpBindAddress); err != nil {
+		return o, usagef("--http-bind-address=%s: %w", s.options.httpBindAddress, err)
+	}
+	if o.https, err = listenTCP(ctx, s.options.http.httpsBindAddress); err != nil {
+		return o, usagef("--https-bind-address=%s: %w", s.options.http.httpsBindAddress, err)
+	}
+	return o, nil
+}
+
+// close closes what is open. Nothing was sent.
+func (o sockets) close() {
+	for _, conn := range o.udp {
+		_ = conn.Close()
+	}
+	for _, l := range []net.Listener{o.http, o.https} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+}
+
+// addresses are what URLs are made of. A port that is advertised is that of HTTP; of HTTPS, where that is all there is.
+func (o sockets) addresses(advertise string) (a boot.Addresses, err error) {
+	host, port, err := parseHostPort("advertise-address", advertise)
+	if err != nil {
+		return a, err
+	}
+	a.AdvertiseHost = host
+	if o.udp != nil {
+		a.TFTPPort = o.udp[0].LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	}
+	web := o.http
+	if web == nil {
+		web, a.HTTPS = o.https, true
+	}
+	if web != nil {
+		a.HTTPPort = cmp.Or(port, web.Addr().(*net.TCPAddr).AddrPort().Port())
+	}
+	return a, nil
+}
+
+// serveHTTP returns the tasks of the HTTP and the HTTPS server, which share their limits.
+func (s *servers) serveHTTP(handler http.Handler, o sockets) (tasks []func(context.Context) error, err error) {
+	limits := s.options.http.limits()
+	limits.ShutdownGrace, limits.Log, limits.Registerer = s.options.shutdownGrace, s.log, ctrlmetrics.Registry
+	server, err := web.New(handler, limits)
+	if err != nil {
+		return nil, err
+	}
+	if o.http != nil {
+		tasks = append(tasks, func(ctx context.Context) error { return server.Serve(ctx, o.http, nil) })
+	}
+	if o.https != nil {
+		tasks = append(tasks,
+			func(ctx context.Context) error { return server.Serve(ctx, o.https, s.certificate.Config()) },
+			func(ctx context.Context) error { s.certificate.Follow(ctx); return nil })
+	}
+	return tasks, nil
 }
 
 // tftpOptions adds to those of the flags what is not the user's to choose.
 func (s *servers) tftpOptions(handler *boot.Handler, probe *tftpProbe) tftp.Options {
 	o := s.options.tftp.server
-	if len(o.AllowedNetworks) > 0 {
-		o.AllowedNetworks = append(slices.Clone(o.AllowedNetworks), probe.network())
-	}
+	o.UnlimitedNetworks = []netip.Prefix{probe.network()} // a server at its limits is not sick
 	o.Log = s.log
+	o.LogName = handler.LogName
 	o.Observe = handler.Transferred
 	o.Registerer = ctrlmetrics.Registry
 	o.ShutdownGrace = max(s.options.shutdownGrace, 1) // there, 0 is the default
 	return o
-}
-
-// serveHTTP answers until ctx ends, and then waits for running answers up to grace.
-func serveHTTP(ctx context.Context, l net.Listener, handler http.Handler, grace time.Duration) error {
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: httpHeaderTimeout,
-		IdleTimeout:       httpIdleTimeout,
-		MaxHeaderBytes:    httpMaxHeaderBytes,
-
-		DisableGeneralOptionsHandler: true, // OPTIONS is refused like all that is not GET or HEAD
-	}
-	drained := make(chan error, 1)
-	stop := context.AfterFunc(ctx, func() {
-		deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-		defer cancel()
-		err := server.Shutdown(deadline)
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = server.Close() // the grace is over: cut what still runs
-		}
-		drained <- err
-	})
-	err := server.Serve(l)
-	if stop() { // Serve failed before ctx ended
-		return fmt.Errorf("serve HTTP: %w", err)
-	}
-	return <-drained
 }
 
 // listenUDP opens sockets of one address; none when that is empty.
@@ -156,8 +186,7 @@ func listenTCP(ctx context.Context, address string) (net.Listener, error) {
 	if address == "" {
 		return nil, nil
 	}
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp", anyFamily(address))
+	l, err := web.Listen(ctx, anyFamily(address))
 	if err != nil {
 		return nil, explainListen(err)
 	}

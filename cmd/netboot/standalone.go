@@ -13,6 +13,7 @@ import (
 	"github.com/netboot-operator/netboot-operator/controllers"
 	"github.com/netboot-operator/netboot-operator/pkg/artifact"
 	"github.com/netboot-operator/netboot-operator/pkg/index"
+	"github.com/netboot-operator/netboot-operator/pkg/token"
 )
 
 // serveStandalone follows a folder of manifests.
@@ -20,6 +21,11 @@ func serveStandalone(ctx context.Context, o *serveOptions, log logr.Logger, x *i
 	validator, err := manifest.NewValidator()
 	if err != nil {
 		return err
+	}
+	if key, err := token.LoadFile(filepath.Join(o.dataDir, "token-key")); err != nil {
+		log.Error(err, "There is no key of tokens; configs with access Token can't be served")
+	} else {
+		s.tokens.Use(key)
 	}
 	source := &controllers.Standalone{
 		Dir:       o.manifests,

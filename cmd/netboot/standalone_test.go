@@ -185,18 +185,33 @@ func TestStandaloneTellsStatus(t *testing.T) {
 		t.Errorf("HTTP (-) and file (+) differ:\n%s", diff)
 	}
 
-	// The kernel's file changes under its digest: refused, and said so.
-	writeFile(t, filepath.Join(files, "boot/vmlinuz"), "another kernel")
-	kernel := "/artifacts/sha256/" + digest("kernel") + "/vmlinuz"
-	checkRefused(t, s, kernel, kernel, http.StatusBadGateway, "DigestMismatch")
-	eventually(t, func() string {
-		_, body := s.getHTTP(s.api, path+"/node-01")
-		_, profile := s.getHTTP(s.api, "/apis/netboot.dev/v1alpha1/namespaces/default/bootprofiles/linux")
-		if strings.Contains(body, v1alpha1.ReasonArtifactsNotReady) && strings.Contains(profile, "file:///boot/vmlinuz") {
+	profilePath := "/apis/netboot.dev/v1alpha1/namespaces/default/bootprofiles/linux"
+	tells := func(what string, of ...string) {
+		t.Helper()
+		eventually(t, func() string {
+			_, body := s.getHTTP(s.api, path+"/node-01")
+			_, profile := s.getHTTP(s.api, profilePath)
+			for _, want := range of {
+				if !strings.Contains(body+profile, want) {
+					return fmt.Sprintf("%s: no %s in %s%s", what, want, body, profile)
+				}
+			}
 			return ""
-		}
-		return body + profile
-	})
+		})
+	}
+	tells("all artifacts are here", `"artifactsCached":"3/3"`, `"pods":"1/1"`, `"reason":"Fetched"`)
+
+	// The manifest wants a kernel that the file is not: refused, and said so. Then the file is, and nobody has to ask for it.
+	profile, err := os.ReadFile(filepath.Join(dir, "profile.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "profile.yaml"), strings.Replace(string(profile), digest("kernel"), digest("another kernel"), 1))
+	tells("the file is another", v1alpha1.ReasonArtifactsNotReady, "DigestMismatch", "file:///boot/vmlinuz", `"artifactsCached":"2/3"`)
+	kernel := "/artifacts/sha256/" + digest("another kernel") + "/vmlinuz"
+	checkRefused(t, s, kernel, kernel, http.StatusBadGateway, "DigestMismatch")
+	writeFile(t, filepath.Join(files, "boot/vmlinuz"), "another kernel")
+	tells("the file is the right one", `"artifactsCached":"3/3"`, "boots its profile when it asks")
 }
 
 func TestProbes(t *testing.T) {

@@ -19,6 +19,8 @@ type Addresses struct {
 	AdvertiseHost string
 	// HTTPPort and TFTPPort are the ports that clients reach; 0: the server is off.
 	HTTPPort, TFTPPort uint16
+	// HTTPS says that HTTPPort is that of HTTPS. Hand out http URLs where there are both: few loaders know TLS.
+	HTTPS bool
 }
 
 // reHost accepts what may stand in a Host header: a DNS name, an IPv4 address, or an IPv6 address in brackets; and a
@@ -27,14 +29,15 @@ var reHost = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?
 
 // renderRequest says how the client reaches us.
 func (h *Handler) renderRequest(r *Request) render.Request {
-	req := render.Request{Over: r.Over}
+	req := render.Request{Over: r.Over, Token: h.sign}
 	host := h.addresses.AdvertiseHost
 	if host == "" && r.Local.IsValid() && !r.Local.IsUnspecified() {
 		host = r.Local.Unmap().WithZone("").String() // a zone means something on this side only
 	}
 	if host != "" {
 		if h.addresses.HTTPPort != 0 {
-			req.ServerURL = "http://" + hostPort(host, h.addresses.HTTPPort, 80)
+			scheme, standard := h.addresses.scheme()
+			req.ServerURL = scheme + hostPort(host, h.addresses.HTTPPort, standard)
 		}
 		if h.addresses.TFTPPort != 0 {
 			req.TFTPServer = hostPort(host, h.addresses.TFTPPort, 69)
@@ -42,9 +45,21 @@ func (h *Handler) renderRequest(r *Request) render.Request {
 	}
 	// The client that asks by HTTP knows best how it reaches us: there may be a NAT or a name in between.
 	if h.addresses.AdvertiseHost == "" && r.Over == render.HTTP && reHost.MatchString(r.Host) {
-		req.ServerURL = "http://" + r.Host
+		scheme := "http://"
+		if r.TLS {
+			scheme = "https://"
+		}
+		req.ServerURL = scheme + r.Host
 	}
 	return req
+}
+
+// scheme returns the beginning of URLs, and the port that needs no telling.
+func (a Addresses) scheme() (string, uint16) {
+	if a.HTTPS {
+		return "https://", 443
+	}
+	return "http://", 80
 }
 
 // hostPort joins host and port, and leaves the scheme's own port out.

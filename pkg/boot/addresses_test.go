@@ -54,6 +54,15 @@ func TestAddressesInConfigurations(t *testing.T) {
 			boot.Addresses{AdvertiseHost: "2001:db8::2", HTTPPort: 8080},
 			boot.Request{Over: render.TFTP, Local: v4}, "http://[2001:db8::2]:8080/ipxe",
 		},
+		"TFTP: HTTPS only": {
+			boot.Addresses{HTTPPort: 8443, HTTPS: true}, boot.Request{Over: render.TFTP, Local: v4}, "https://192.0.2.1:8443/ipxe",
+		},
+		"TFTP: HTTPS only, its own port": {
+			boot.Addresses{HTTPPort: 443, HTTPS: true}, boot.Request{Over: render.TFTP, Local: v6}, "https://[2001:db8::1]/ipxe",
+		},
+		"HTTPS: as the client wrote it": {
+			both, boot.Request{Over: render.HTTP, Local: v4, Host: "boot.example.com:8443", TLS: true}, "https://boot.example.com:8443/ipxe",
+		},
 		"TFTP: HTTP is off": {
 			boot.Addresses{TFTPPort: 69}, boot.Request{Over: render.TFTP, Local: v4}, "tftp://192.0.2.1/MAC-",
 		},

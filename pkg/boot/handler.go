@@ -17,6 +17,7 @@ import (
 	"github.com/netboot-operator/netboot-operator/pkg/artifact"
 	"github.com/netboot-operator/netboot-operator/pkg/index"
 	"github.com/netboot-operator/netboot-operator/pkg/render"
+	"github.com/netboot-operator/netboot-operator/pkg/token"
 )
 
 // Artifacts opens files by their content.
@@ -34,6 +35,7 @@ type Options struct {
 	Artifacts Artifacts    // required
 	Loaders   *Loaders     // nil: no folder of loaders
 	Addresses Addresses
+	Tokens    Tokens      // nil: nobody gets a config of access Token
 	Log       logr.Logger // zero: no log
 }
 
@@ -43,6 +45,7 @@ type Handler struct {
 	artifacts Artifacts
 	loaders   *Loaders
 	addresses Addresses
+	tokens    Tokens
 	log       logr.Logger
 	hints     *hints
 }
@@ -54,6 +57,7 @@ func New(o Options) *Handler {
 		artifacts: o.Artifacts,
 		loaders:   o.Loaders,
 		addresses: o.Addresses,
+		tokens:    o.Tokens,
 		log:       o.Log,
 		hints:     newHints(),
 	}
@@ -70,6 +74,8 @@ func (h *Handler) Open(ctx context.Context, r *Request) (*File, error) {
 		return h.artifact(ctx, r, a.digest)
 	case askText:
 		return h.text(r, a)
+	case askSeed:
+		return h.seed(r, a)
 	case askMachineFile:
 		return h.machineFile(ctx, a)
 	case askFile:
@@ -101,6 +107,9 @@ func (h *Handler) configOf(m *index.Machine, r *Request, a ask) (*File, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &Refusal{Reason: fmt.Sprintf("Machine %s boots from its own disk", m.Key)}
 	}
+	if errors.Is(err, token.ErrNoKey) {
+		return nil, noKey(m)
+	}
 	if errors.Is(err, errors.ErrUnsupported) {
 		return nil, &Refusal{Reason: err.Error()} // what this loader can never do
 	}
@@ -126,34 +135,6 @@ func (h *Handler) bootstrap(r *Request, a ask) (*File, error) {
 		}
 	}
 	return newText(render.Bootstrap(a.format, h.renderRequest(r)), "text/plain; charset=utf-8"), nil
-}
-
-// text renders a configuration for the installer of a machine.
-func (h *Handler) text(r *Request, a ask) (*File, error) {
-	m := h.index.Machine(a.object)
-	if r.Over != render.HTTP || m == nil {
-		return nil, &Refusal{Reason: "no such name"}
-	}
-	if m.Action != index.Netboot {
-		return nil, &Refusal{Reason: fmt.Sprintf("Machine %s does not boot its profile now", m.Key)}
-	}
-	for i := range m.Configs {
-		if m.Configs[i].Name == a.file && m.Configs[i].Unavailable != "" {
-			h.log.Info("Config can't be had", "Machine", m.Key, "config", a.file, "reason", m.Configs[i].Unavailable)
-			return nil, &Refusal{Reason: fmt.Sprintf("Machine %s: config %q can't be had", m.Key, a.file)}
-		}
-	}
-	body, contentType, err := render.ConfigText(m, a.file, h.renderRequest(r))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &Refusal{Reason: fmt.Sprintf("Machine %s has no config %q", m.Key, a.file)}
-	}
-	if err != nil {
-		h.log.Info("Config does not render", "Machine", m.Key, "config", a.file, "reason", err.Error())
-		return nil, &Refusal{Reason: fmt.Sprintf("Machine %s: config %q does not render; see its condition Rendered", m.Key, a.file)}
-	}
-	file := newText([]byte(body), contentType)
-	file.Machine = m.Key
-	return file, nil
 }
 
 // artifact opens a file by its id: what profiles name, or what one named until lately and a running boot still needs. A

@@ -23,7 +23,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	response := &countingWriter{ResponseWriter: w}
 	machine, reason := h.serveHTTP(response, r)
 	values := []any{
-		"client", r.RemoteAddr, "file", r.URL.Path, "over", render.HTTP, "status", response.status,
+		"client", r.RemoteAddr, "file", withoutToken(r.URL.Path), "over", render.HTTP, "status", response.status,
 		"bytes", response.bytes, "took", time.Since(started),
 	}
 	if machine != "" {
@@ -37,6 +37,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		h.log.Info("Served", values...)
 	}
+	if response.status == 0 {
+		// Nothing was answered, as the client seems to be gone. net/http would send an empty file to one that has only
+		// closed its own direction.
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // serveHTTP answers, and returns for whom, as far as it is known, and the reason if it refused.
@@ -47,16 +52,13 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) (machine ind
 	}
 	file, err := h.Open(r.Context(), h.httpRequest(r))
 	if refusal, ok := errors.AsType[*Refusal](err); ok {
-		if refusal.Unavailable {
-			return "", refuse(w, http.StatusBadGateway, refusal.Reason)
-		}
-		return "", refuse(w, http.StatusNotFound, refusal.Reason)
+		return "", refuse(w, httpStatus(refusal), refusal.Reason)
 	}
 	if err != nil && r.Context().Err() != nil {
 		return "", "the client is gone" // it did not wait for a download, say; nobody is there to answer
 	}
 	if err != nil {
-		h.log.Error(err, "Request can't be answered", "client", r.RemoteAddr, "file", r.URL.Path)
+		h.log.Error(err, "Request can't be answered", "client", r.RemoteAddr, "file", withoutToken(r.URL.Path))
 		return "", refuse(w, http.StatusInternalServerError, "internal error")
 	}
 	defer func() { _ = file.Close() }() // it was only read
@@ -65,16 +67,47 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request) (machine ind
 	if file.ETag != "" {
 		w.Header().Set("ETag", file.ETag)
 	}
+	w.Header().Set("Cache-Control", cacheControl(r.URL.Path, file))
 	if file.ModTime.IsZero() {
-		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Referrer-Policy", "no-referrer") // the URL may hold a token
+	}
+	if strings.Count(r.Header.Get("Range"), ",") >= maxRanges {
+		r.Header.Del("Range") // what a server may do with each (RFC 9110, 14.2); nobody sane asks for so many parts
 	}
 	// Range, HEAD, conditions and Content-Length are net/http's; so is sendfile, for which it must see the *os.File.
 	http.ServeContent(w, r, "", file.ModTime, file.Content)
 	return file.Machine, ""
 }
 
+// maxRanges is how many parts of a file one request may ask for.
+const maxRanges = 16
+
+// cacheControl says how long a file may be kept by whoever fetched it: one that is named by its digest, for ever. Another
+// must be asked for each time, at least whether it is still the same.
+func cacheControl(path string, file *File) string {
+	switch {
+	case file.ModTime.IsZero():
+		return "no-store"
+	case strings.HasPrefix(path, "/artifacts/sha256/") && strings.HasPrefix(file.ETag, `"sha256/`):
+		return "public, max-age=31536000, immutable"
+	}
+	return "no-cache"
+}
+
+func httpStatus(r *Refusal) int {
+	switch {
+	case r.Forbidden:
+		return http.StatusForbidden
+	case r.Later:
+		return http.StatusServiceUnavailable
+	case r.Unavailable:
+		return http.StatusBadGateway
+	}
+	return http.StatusNotFound
+}
+
 func (h *Handler) httpRequest(r *http.Request) *Request {
-	request := &Request{Name: strings.TrimPrefix(r.URL.Path, "/"), Query: r.URL.Query(), Over: render.HTTP, Host: r.Host}
+	request := &Request{Name: strings.TrimPrefix(r.URL.Path, "/"), Query: r.URL.Query(), Over: render.HTTP, Host: r.Host, TLS: r.TLS != nil}
 	if client, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		request.Client = client.Addr().Unmap()
 	}

@@ -20,8 +20,9 @@ type ask struct {
 	format render.Format  // askConfig, askBootstrap
 	id     index.Identity // askConfig, askMachineFile, as far as the name tells
 	arch   index.Arch     // as far as the name tells
-	object index.Key      // askText: the machine's
-	file   string         // askText: the text's name; askMachineFile, askFile: a clean relative path
+	object index.Key      // askText, askSeed: the machine's
+	token  string         // askText, askSeed: as it was sent; empty: none
+	file   string         // askText, askSeed: the text's name; askMachineFile, askFile: a clean relative path
 	digest index.ID       // askArtifact
 }
 
@@ -33,6 +34,7 @@ const (
 	askNobody      askKind = "nobody"       // a configuration by a name that is no identity to us: an IP address in hex
 	askArtifact    askKind = "artifact"     // by digest
 	askText        askKind = "text"         // a configuration for the installer
+	askSeed        askKind = "seed"         // a file of a seed for cloud-init
 	askMachineFile askKind = "machine file" // below a MAC address
 	askFile        askKind = "file"         // a profile's file or a loader
 )
@@ -47,7 +49,8 @@ var (
 	reIPXEMac   = regexp.MustCompile(`(?:^|/)ipxe/([^/]+)/boot\.ipxe$`)
 	reIPXEStart = regexp.MustCompile(`(?:^|/)(?:autoexec\.ipxe|boot\.ipxe(?:\.0)?)$`)
 	reIPXEName  = regexp.MustCompile(`(?:^|/)(?:MAC-|mac-)?([0-9A-Fa-f:-]{12,17})\.ipxe$`)
-	reText      = regexp.MustCompile(`^m/([^/]+)/([^/]+)/([^/]+)$`)
+	reText      = regexp.MustCompile(`^m/([^/]+)/([^/]+)/(?:t/([^/]+)/)?(seed/)?([^/]+)$`)
+	reTextToken = regexp.MustCompile(`^m/[^/]+/[^/]+/t/`)
 	reUUID      = regexp.MustCompile(`^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
 )
 
@@ -70,7 +73,14 @@ func parse(raw string, query url.Values) ask {
 		return ask{kind: askArtifact, digest: index.ID(strings.ToLower(m[1]))}
 	}
 	if m := reText.FindStringSubmatch(name); m != nil {
-		return ask{kind: askText, object: index.Key(m[1] + "/" + m[2]), file: m[3]}
+		a := ask{kind: askText, object: index.Key(m[1] + "/" + m[2]), token: m[3], file: m[5]}
+		if m[4] != "" {
+			a.kind = askSeed
+		}
+		return a
+	}
+	if reTextToken.MatchString(name) {
+		return ask{} // and no file: what was refused as one would be told by its name, which may be a token
 	}
 	if m := rePXELINUX.FindStringSubmatch(name); m != nil {
 		return parsePXELINUX(m[1], arch)

@@ -303,10 +303,21 @@ func TestParse(t *testing.T) {
 		"a text for the installer": {
 			sent: "/m/lab/n7/kickstart", want: ask{kind: askText, object: "lab/n7", file: "kickstart"},
 		},
-		"a text with a folder": {
-			sent: "/m/lab/n7/seed/user-data", want: fileOf("m/lab/n7/seed/user-data"),
+		"a text with a token": {
+			sent: "/m/lab/n7/t/TOKEN/kickstart", want: ask{kind: askText, object: "lab/n7", token: "TOKEN", file: "kickstart"},
 		},
-		"a profile's file": {sent: "/lab/debian/shimx64.efi", want: fileOf("lab/debian/shimx64.efi")},
+		"a text called t":    {sent: "/m/lab/n7/t", want: ask{kind: askText, object: "lab/n7", file: "t"}},
+		"a text called seed": {sent: "/m/lab/n7/seed", want: ask{kind: askText, object: "lab/n7", file: "seed"}},
+		"a file of a seed": {
+			sent: "/m/lab/n7/seed/user-data", want: ask{kind: askSeed, object: "lab/n7", file: "user-data"},
+		},
+		"a file of a seed with a token": {
+			sent: "/m/lab/n7/t/TOKEN/seed/user-data", want: ask{kind: askSeed, object: "lab/n7", token: "TOKEN", file: "user-data"},
+		},
+		"a token and no text":        {sent: "/m/lab/n7/t/TOKEN", want: ask{}},
+		"a token and too much":       {sent: "/m/lab/n7/t/TOKEN/ks/more", want: ask{}},
+		"a text in another's folder": {sent: "/m/lab/n7/etc/user-data", want: fileOf("m/lab/n7/etc/user-data")},
+		"a profile's file":           {sent: "/lab/debian/shimx64.efi", want: fileOf("lab/debian/shimx64.efi")},
 
 		// How names arrive: each of these is another name's spelling.
 		"upper-case hex in a MAC address": {sent: "pxelinux.cfg/01-52-54-00-AB-CD-EF", want: configOf(render.PXELINUX)},
@@ -366,6 +377,7 @@ func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"pxelinux.cfg/01-52-54-00-ab-cd-ef", "/grub/grub.cfg-52:54:00:ab:cd:ef", `C:\..\..\x`, "../m/a/../b", "m/a/b/c",
 		"52-54-00-ab-cd-ef/../x", "\xff\x00\r\n", "ipxe/MAC-525400abcdef.ipxe", "artifacts/sha256/..", "a:/../b", "é/\xc3",
+		"m/a/b/t/c/d", "m/a/b/t/c/seed/d", "m/a/b/seed/d", "m/a/b/t/t/t", "m/a/b/t/",
 	} {
 		f.Add(seed, "52-54-00-ab-cd-ef")
 	}
@@ -374,11 +386,14 @@ func FuzzParse(f *testing.F) {
 		if a.file != "" && (!fs.ValidPath(a.file) || slices.Contains(strings.Split(a.file, "/"), "..")) {
 			t.Errorf("parse(%q) leads to the file %q", raw, a.file)
 		}
-		if wantsFile := a.kind == askFile || a.kind == askMachineFile || a.kind == askText; wantsFile != (a.file != "") {
+		if wantsFile := a.kind == askFile || a.kind == askMachineFile || a.kind == askText || a.kind == askSeed; wantsFile != (a.file != "") {
 			t.Errorf("parse(%q) = %+v: a %s with the file %q", raw, a, a.kind, a.file)
 		}
 		if a.digest != "" && !fs.ValidPath(string(a.digest)) {
 			t.Errorf("parse(%q) leads to the artifact %q", raw, a.digest)
+		}
+		if told := parse(withoutToken(raw), nil); strings.Contains(a.token, "/") || a.token != "" && told.token != "-" {
+			t.Errorf("parse(%q) has the token %q, and a log %q", raw, a.token, withoutToken(raw))
 		}
 		if object := strings.Split(string(a.object), "/"); a.object != "" && (len(object) != 2 || slices.Contains(object, "")) {
 			t.Errorf("parse(%q) leads to the machine %q", raw, a.object)
@@ -401,5 +416,26 @@ func BenchmarkParse(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func TestWithoutToken(t *testing.T) {
+	for sent, want := range map[string]string{
+		"/m/lab/n7/t/TOKEN/ks":             "m/lab/n7/t/-/ks",
+		"m/lab/n7/t/TOKEN":                 "m/lab/n7/t/-",
+		`\m\lab\n7\t\TOKEN\ks`:             "m/lab/n7/t/-/ks",
+		"/m/lab/n7/t//./TOKEN/seed/x":      "m/lab/n7/t/-/seed/x",
+		"/x/m/lab/n7/t/TOKEN/seed/x":       "x/m/lab/n7/t/-/seed/x",
+		"/m/lab/n7/t/TOKEN/":               "/m/lab/n7/t/-",
+		"/m/lab/n7/t/TOKEN\nks":            "/m/lab/n7/t/-",
+		"/m/lab/n7/t/":                     "/m/lab/n7/t/-",
+		"/m/lab/n7/kickstart":              "/m/lab/n7/kickstart",
+		"/Pxelinux.cfg/01-52-54-00-AB":     "/Pxelinux.cfg/01-52-54-00-AB",
+		"/debian-installer/amd64/grub.cfg": "/debian-installer/amd64/grub.cfg",
+		"":                                 "",
+	} {
+		if got := withoutToken(sent); got != want {
+			t.Errorf("withoutToken(%q) = %q, want %q", sent, got, want)
+		}
 	}
 }

@@ -22,6 +22,7 @@ type Request struct {
 	Client netip.Addr       // who asked; a hint, never an identity
 	Local  netip.Addr       // the address that was asked; zero when not known
 	Host   string           // HTTP: the Host header, HOST or HOST:PORT as the client wrote it; may be empty
+	TLS    bool             // HTTP: it came over TLS
 }
 
 // A File is the answer to a Request. Close it.
@@ -46,9 +47,13 @@ type Content interface {
 // A Refusal says, for the person at the console, why there is no answer. It goes out on the wire as it is.
 type Refusal struct {
 	Reason string
-	// Unavailable: what was asked for should be there, but can't be had now. Else it does not exist, and the Refusal
-	// wraps fs.ErrNotExist.
+	// Unavailable: what was asked for should be there, but can't be had now.
 	Unavailable bool
+	// Forbidden: it is there, but not for who asks.
+	Forbidden bool
+	// Later: we can't answer yet, and shall.
+	Later bool
+	// If none of these is set, it does not exist, and the Refusal wraps fs.ErrNotExist.
 }
 
 // Error returns the reason.
@@ -56,7 +61,7 @@ func (r *Refusal) Error() string { return r.Reason }
 
 // Unwrap lets errors.Is find fs.ErrNotExist.
 func (r *Refusal) Unwrap() error {
-	if r.Unavailable {
+	if r.Unavailable || r.Forbidden || r.Later {
 		return nil
 	}
 	return fs.ErrNotExist

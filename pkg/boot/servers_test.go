@@ -386,7 +386,7 @@ func TestTextsForTheInstaller(t *testing.T) {
 			"/m/lab/n7/faulty", notFound, `Machine lab/n7: config "faulty" does not render; see its condition Rendered`, "",
 		},
 		"can't be had": {
-			"/m/lab/n7/absent", notFound, `Machine lab/n7: config "absent" can't be had`, "",
+			"/m/lab/n7/absent", unavailable, `Machine lab/n7: config "absent" can't be had; see its condition Rendered`, "",
 		},
 		"of another name":       {"/m/lab/n7/preseed", notFound, `Machine lab/n7 has no config "preseed"`, ""},
 		"of an unknown machine": {"/m/lab/nobody/kickstart", notFound, "no such name", ""},

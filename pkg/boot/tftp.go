@@ -29,9 +29,9 @@ func (h *Handler) ServeTFTP(ctx context.Context, r *tftp.Request) (*tftp.Body, e
 	refusal, refused := errors.AsType[*Refusal](err)
 	switch {
 	case refused:
-		h.log.Info("Refused", "client", r.Client, "file", r.Name, "over", render.TFTP, "reason", refusal.Reason)
+		h.log.Info("Refused", "client", r.Client, "file", withoutToken(r.Name), "over", render.TFTP, "reason", refusal.Reason)
 		code := tftp.CodeNotFound
-		if refusal.Unavailable {
+		if refusal.Unavailable || refusal.Forbidden || refusal.Later {
 			code = tftp.CodeUndefined
 		}
 		return nil, &tftp.Error{Code: code, Message: refusal.Reason}
@@ -66,7 +66,7 @@ func (h *Handler) Transferred(r tftp.Record) {
 		return
 	}
 	values := []any{
-		"client", r.Request.Client, "file", r.Request.Name, "over", render.TFTP, "outcome", r.Outcome,
+		"client", r.Request.Client, "file", withoutToken(r.Request.Name), "over", render.TFTP, "outcome", r.Outcome,
 		"bytes", r.Bytes, "took", r.Duration, "retransmits", r.Retransmits, "roundTrip", r.RoundTrip,
 	}
 	if r.Err != nil {

@@ -6,8 +6,6 @@ package render
 import (
 	"cmp"
 	"errors"
-	"fmt"
-	"io/fs"
 
 	"github.com/netboot-operator/netboot-operator/pkg/index"
 )
@@ -67,18 +65,6 @@ func (d *data) ServerURL() (string, error) {
 	return d.r.ServerURL, nil
 }
 
-// ConfigURL returns the URL of one of the machine's configs.
-func (d *data) ConfigURL(name string) (string, error) {
-	if _, err := findConfig(d.m, name); err != nil {
-		return "", err
-	}
-	server, err := d.ServerURL()
-	if err != nil {
-		return "", err
-	}
-	return server + "/m/" + d.m.Namespace + "/" + d.m.Name + "/" + name, nil
-}
-
 // CompleteURL, FailedURL and LogURL are reserved.
 func (d *data) CompleteURL() (string, error) { return "", errNoCallbacks() }
 
@@ -89,35 +75,3 @@ func (d *data) FailedURL() (string, error) { return "", errNoCallbacks() }
 func (d *data) LogURL() (string, error) { return "", errNoCallbacks() }
 
 func errNoCallbacks() error { return errors.New("callbacks are not served by this version") }
-
-// findConfig returns a config that can be had.
-func findConfig(m *index.Machine, name string) (*index.Config, error) {
-	for i := range m.Configs {
-		c := &m.Configs[i]
-		switch {
-		case c.Name != name:
-		case c.Unavailable != "":
-			return nil, fmt.Errorf("config %q: %s", name, c.Unavailable)
-		default:
-			return c, nil
-		}
-	}
-	return nil, &classified{fmt.Sprintf("no config %q; add it to the profile's or the machine's configs", name), fs.ErrNotExist}
-}
-
-// ConfigText returns one of the machine's texts for its installer, and its HTTP Content-Type. The error wraps
-// [fs.ErrNotExist] when there is none of that name.
-func ConfigText(m *index.Machine, name string, r Request) (text, contentType string, err error) {
-	c, err := findConfig(m, name)
-	if err == nil {
-		err = r.check()
-	}
-	if err != nil {
-		return "", "", fmt.Errorf("machine %s: %w", m.Key, err)
-	}
-	text, err = execute(name, c.Template, newData(m, r), maxText)
-	if err != nil {
-		return "", "", fmt.Errorf("machine %s: config %q: %w", m.Key, name, err)
-	}
-	return text, cmp.Or(c.ContentType, "text/plain; charset=utf-8"), nil
-}

@@ -22,6 +22,9 @@ func (grub) payload(path string, by index.Payload, r Request) (string, error) {
 		if r.ServerURL == "" {
 			return "", errHTTPOff()
 		}
+		if strings.HasPrefix(r.ServerURL, "https:") {
+			return "", unsupported("HTTP is off and GRUB has no HTTPS: set --http-bind-address, or don't ask for it")
+		}
 		return "(http," + strings.TrimSuffix(r.httpHost(), ":80") + ")" + path, nil
 	case by == index.PayloadTFTP && r.Over == HTTP:
 		if r.TFTPServer == "" {

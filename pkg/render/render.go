@@ -46,7 +46,8 @@ const (
 
 // A Request is what is known about who asks, and where the servers are.
 type Request struct {
-	// ServerURL is http://HOST[:PORT] of the HTTP server, without a trailing slash. Empty: HTTP is off.
+	// ServerURL is http://HOST[:PORT] of the HTTP server, or https://HOST[:PORT], without a trailing slash. Empty: HTTP is
+	// off.
 	ServerURL string
 	// TFTPServer is HOST[:PORT] of the TFTP server, an IPv6 address in brackets. Empty: TFTP is off.
 	TFTPServer string
@@ -56,12 +57,15 @@ type Request struct {
 	MAC index.MAC
 	// Architecture is what the request tells. Empty: nothing. The machine's own hint beats it.
 	Architecture index.Arch
+	// Token makes the tokens of URLs: it returns the one that opens scope, a ConfigScope or SeedScope, of a machine. Its
+	// errors become those of whoever asks for such a URL. Nil: none can be made.
+	Token func(m *index.Machine, scope string) (string, error)
 }
 
 // check returns an error unless the servers' addresses can stand in every format as they are.
 func (r Request) check() error {
 	if r.ServerURL != "" && !isHostPort(r.httpHost()) {
-		return fmt.Errorf("server URL %q: not http://HOST[:PORT]", r.ServerURL)
+		return fmt.Errorf("server URL %q: not http://HOST[:PORT] or https://HOST[:PORT]", r.ServerURL)
 	}
 	if r.TFTPServer != "" && !isHostPort(r.TFTPServer) {
 		return fmt.Errorf("TFTP server %q: not HOST[:PORT]", r.TFTPServer)
@@ -71,8 +75,8 @@ func (r Request) check() error {
 
 // httpHost returns HOST[:PORT] of the HTTP server; empty when it is off or its URL is not one.
 func (r Request) httpHost() string {
-	host, ok := strings.CutPrefix(r.ServerURL, "http://")
-	if !ok {
+	scheme, host, _ := strings.Cut(r.ServerURL, "://")
+	if scheme != "http" && scheme != "https" {
 		return ""
 	}
 	return host

@@ -219,7 +219,7 @@ func TestRenderRefuses(t *testing.T) {
 		},
 		"a server URL with a space": {
 			format: render.GRUB, machine: machine(), request: render.Request{ServerURL: "http://host /x"},
-			want: `machine lab/n7: server URL "http://host /x": not http://HOST[:PORT]`,
+			want: `machine lab/n7: server URL "http://host /x": not http://HOST[:PORT] or https://HOST[:PORT]`,
 		},
 		"a TFTP server with a line": {
 			format: render.GRUB, machine: machine(), request: render.Request{TFTPServer: "host\nexit"},

@@ -34,8 +34,22 @@ const (
 	maxNesting = 100
 )
 
+// A boundError says that a template went too far, and quotes nothing of it.
+type boundError string
+
+// Error returns the text.
+func (e boundError) Error() string { return string(e) }
+
+func boundf(format string, numbers ...int) error {
+	values := make([]any, len(numbers))
+	for i, n := range numbers {
+		values[i] = n
+	}
+	return boundError(fmt.Sprintf(format, values...))
+}
+
 // errWork is what ends a template that does not end by itself.
-var errWork = errors.New("the template does too much; use fewer loops and shorter texts")
+const errWork = boundError("the template does too much; use fewer loops and shorter texts")
 
 // execute runs a template that may write limit bytes. A template that writes or does more is an error, at once: anybody
 // who may edit a Machine could otherwise stop the server with {{range 1000000000}}{{end}}.
@@ -46,7 +60,7 @@ func execute(name, source string, d any, limit int) (string, error) {
 		_, err := out.Write([]byte(source))
 		return out.text.String(), err
 	case actions > maxActions:
-		return "", fmt.Errorf("the template has %d actions, more than %d", actions, maxActions)
+		return "", boundf("the template has %d actions, more than %d", actions, maxActions)
 	}
 	m := &meter{left: baseWork + limit*workPerByte}
 	t, err := template.New(name).Option("missingkey=error").Funcs(m.functions()).Parse(source)
@@ -74,7 +88,7 @@ type boundedText struct {
 
 func (b *boundedText) Write(p []byte) (int, error) {
 	if b.text.Len()+len(p) > b.limit {
-		return 0, fmt.Errorf("the result is longer than %d bytes", b.limit)
+		return 0, boundf("the result is longer than %d bytes", b.limit)
 	}
 	return b.text.Write(p)
 }
@@ -99,7 +113,7 @@ func price(list *parse.ListNode, depth int) (nodes int, err error) {
 		return 0, nil
 	}
 	if depth > maxNesting {
-		return 0, fmt.Errorf("the template nests more than %d actions", maxNesting)
+		return 0, boundf("the template nests more than %d actions", maxNesting)
 	}
 	for _, node := range list.Nodes {
 		var branch *parse.BranchNode
@@ -113,7 +127,7 @@ func price(list *parse.ListNode, depth int) (nodes int, err error) {
 		case *parse.RangeNode:
 			branch = &n.BranchNode
 		case *parse.TemplateNode:
-			return 0, errors.New("templates can't call others: no template and block actions")
+			return 0, boundError("templates can't call others: no template and block actions")
 		default:
 			nodes++
 		}
