@@ -11,4 +11,4 @@ gen crd paths=./api/... output:crd:dir=config/crd/bases
 gen rbac:roleName=netboot-operator paths=./controllers/... output:rbac:dir=config/rbac
 go tool -modfile=tools.mod crd-ref-docs --log-level=ERROR --source-path=api/v1alpha1 --config=hack/api-docs.yaml \
   --renderer=markdown --output-path=docs/api.md
-go test ./pkg/tftp -run TestMetricsAreDocumented -update >/dev/null
+go test ./test -run TestMetricsAreDocumented -update >/dev/null

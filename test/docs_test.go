@@ -270,7 +270,7 @@ func (s *standalone) flags(t *testing.T) {
 	page := read(t, "docs/flags.md")
 	reHelp := regexp.MustCompile(`(?m)^ +(?:-\w, +)?--([a-z-]+) .*?(?:\(default "?([^")]*)"?\))?$`)
 	reRow := regexp.MustCompile("(?m)^\\| `--([a-z-]+)[^|]*\\| ([^|]*) \\|")
-	for _, command := range []string{"serve", "render", "lint"} {
+	for _, command := range []string{"serve", "render", "lint", "bundle save", "bundle load"} {
 		_, section, found := strings.Cut(page, "## netboot "+command+"\n")
 		if !found {
 			t.Errorf("docs/flags.md has no heading of netboot %s", command)
@@ -280,7 +280,7 @@ func (s *standalone) flags(t *testing.T) {
 		for _, row := range reRow.FindAllStringSubmatch(section, -1) {
 			documented[row[1]] = strings.ReplaceAll(row[2], "`", "")
 		}
-		for _, flag := range reHelp.FindAllStringSubmatch(run(t, s.binary, command, "--help"), -1) {
+		for _, flag := range reHelp.FindAllStringSubmatch(run(t, s.binary, append(strings.Fields(command), "--help")...), -1) {
 			if flag[1] == "help" {
 				continue
 			}

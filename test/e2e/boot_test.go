@@ -36,11 +36,24 @@ func TestBIOSPXELINUX(t *testing.T) {
 	l.checkBootPXELINUX(t)
 }
 
-func TestStandaloneBIOSPXELINUX(t *testing.T) {
+// Nothing is in the cache when the machine asks for its kernel: the upstream answers no earlier.
+func TestStandaloneBIOSPXELINUXColdCache(t *testing.T) {
 	l := newLab(t)
+	l.hold = make(chan struct{})
 	l.serveStandalone(t)
 	l.dhcp(t, "pxelinux.0", "pxelinux.0")
-	l.checkBootPXELINUX(t)
+	const config = "pxelinux.cfg/01-52-54-00-aa-bb-01"
+	go l.whenServed(t, config, func() {
+		if n := l.fetched.Load(); n != 0 {
+			t.Errorf("the upstream has answered %d requests before the machine had its configuration", n)
+		}
+		close(l.hold)
+	})
+	line := l.boot(t, seaBIOS())
+	checkCommandLine(t, line, commandLinePXELINUX(l.read(t, tftpServer+config, readPXELINUX)))
+	if n := l.fetched.Load(); n != 3 {
+		t.Errorf("the upstream has answered %d requests, want one for each of 3 files", n)
+	}
 }
 
 func TestUEFISignedGRUB(t *testing.T) {
@@ -52,9 +65,13 @@ func TestUEFISignedGRUB(t *testing.T) {
 	checkCommandLine(t, l.boot(t, ovmf(false)), commandLineGRUB(h))
 }
 
-func TestUEFIiPXE(t *testing.T) {
+// All that the machine needs is in the cache, and the upstream is gone.
+func TestUEFIiPXEWithoutUpstream(t *testing.T) {
 	l := newLab(t)
-	l.serveCluster(t)
+	kubectl := l.serveCluster(t)
+	kubectl("wait", "--for=condition=ArtifactsReady", "--timeout=60s", "bootprofile/debian")
+	l.upstream.CloseClientConnections()
+	l.upstream.Close()
 	l.dhcp(t, "ipxe.efi", httpServer+"boot.ipxe")
 	l.checkBootIPXE(t, ovmf(false))
 }

@@ -11,12 +11,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -37,6 +39,10 @@ const (
 type lab struct {
 	lan, server string // names of the namespaces
 	logs        string // folder for what the programs print
+
+	upstream *httptest.Server // where the server under test fetches from
+	hold     chan struct{}    // while it is open, the upstream answers nothing; nil: it answers
+	fetched  atomic.Int64     // requests that the upstream has answered
 }
 
 func newLab(t *testing.T) *lab {
@@ -205,6 +211,28 @@ func (l *lab) dhcp(t *testing.T, file, ipxeFile string) {
 		args = append(args, "--dhcp-vendorclass=set:http,HTTPClient", "--dhcp-option-force=tag:http,60,HTTPClient")
 	}
 	l.start(t.Context(), t, l.lan, "dnsmasq", args...)
+}
+
+// whenServed waits until the server under test has served a name, and then calls do.
+func (l *lab) whenServed(t *testing.T, name string, do func()) {
+	for tick := time.NewTicker(50 * time.Millisecond); ; {
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			return
+		}
+		log, err := os.ReadFile(filepath.Join(l.logs, "netboot.log"))
+		if err != nil {
+			t.Errorf("watch the server's log: %v", err)
+			return
+		}
+		for line := range strings.Lines(string(log)) {
+			if strings.Contains(line, "msg=Served") && strings.Contains(line, name) {
+				do()
+				return
+			}
+		}
+	}
 }
 
 // get fetches a tftp or http URL from the LAN's side.

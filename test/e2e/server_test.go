@@ -27,17 +27,18 @@ import (
 
 // serveCluster starts the server under test against an API server, as a node of a cluster would run it, then applies
 // the objects and waits until they are reported ready.
-func (l *lab) serveCluster(t *testing.T) {
+func (l *lab) serveCluster(t *testing.T) (kubectl func(args ...string)) {
 	t.Helper()
 	kubeconfig := l.startAPIServer(t)
 	binaries := strings.TrimSpace(run(t, "", "../../hack/controlplane.sh"))
-	kubectl := func(args ...string) {
+	kubectl = func(args ...string) {
 		t.Helper()
 		run(t, "", filepath.Join(binaries, "kubectl"), append([]string{"--kubeconfig", kubeconfig}, args...)...)
 	}
 	l.serve(t, kubeconfig)
 	kubectl("apply", "-f", l.objects(t))
 	kubectl("wait", "--for=condition=Ready", "--timeout=60s", "bootprofile/debian", "machine/node-01")
+	return kubectl
 }
 
 // serveStandalone starts the server under test with the objects in a folder.
@@ -71,23 +72,17 @@ func (l *lab) startAPIServer(t *testing.T) (kubeconfig string) {
 	return kubeconfig
 }
 
-// objects writes testdata/objects.yaml into a folder of its own, filled in for an upstream server that it starts: the
-// kernel and the initrd, on the server's own loopback address.
+// objects writes testdata/objects.yaml into a folder of its own, filled in for an upstream server that it starts.
 func (l *lab) objects(t *testing.T) string {
 	t.Helper()
 	files := filepath.Join(assets(t), "files")
-	upstream := httptest.NewUnstartedServer(http.FileServer(http.Dir(files)))
-	_ = upstream.Listener.Close() // its own, in this namespace
-	upstream.Listener = l.listen(t, "127.0.0.1:0")
-	upstream.Start()
-	t.Cleanup(upstream.Close)
-
+	l.startUpstream(t, files)
 	template, err := os.ReadFile("testdata/objects.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	values := map[string]string{
-		"UPSTREAM":      upstream.URL,
+		"UPSTREAM":      l.upstream.URL,
 		"KERNEL_SHA256": digest(t, filepath.Join(files, "vmlinuz")),
 		"INITRD_SHA256": digest(t, filepath.Join(files, "initrd.img")),
 		"SECOND_SHA256": digest(t, filepath.Join(files, "second.img")),
@@ -98,6 +93,28 @@ func (l *lab) objects(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return file
+}
+
+// startUpstream starts the server that the kernel and the initrds come from, on the boot server's own loopback address.
+// It answers nothing while l.hold is open.
+func (l *lab) startUpstream(t *testing.T, files string) {
+	t.Helper()
+	handler := http.FileServer(http.Dir(files))
+	l.upstream = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if l.hold != nil {
+			select {
+			case <-l.hold:
+			case <-r.Context().Done():
+			case <-t.Context().Done():
+			}
+		}
+		l.fetched.Add(1)
+		handler.ServeHTTP(w, r)
+	}))
+	_ = l.upstream.Listener.Close() // its own, in this namespace
+	l.upstream.Listener = l.listen(t, "127.0.0.1:0")
+	l.upstream.Start()
+	t.Cleanup(l.upstream.Close)
 }
 
 // serve starts bin/netboot on its real ports in the server's namespace and waits until it is ready.

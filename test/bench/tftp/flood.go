@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/netboot-operator/netboot-operator/test/bench/measure"
 )
 
 // floodSockets is how many ports forged requests come from; the addresses are as many as there are requests.
@@ -96,12 +98,12 @@ func forged(n uint32) [4]byte {
 // floodCell compares a storm of good clients alone and beside a flood.
 func floodCell(file *content, alone, beside time.Duration) cell {
 	const perSecond, settle = 2000, time.Second
-	return cell{warm: file, measure: func(ctx context.Context, s *server) (*sample, error) {
+	return cell{warm: file, measure: func(ctx context.Context, s *server) (*measure.Sample, error) {
 		good := load{
 			server: s.address(), file: file, ask: ask{BlockSize: 1468, Size: true},
-			clients: 16, time: alone, cutOff: true, gone: s.gone,
+			clients: 16, time: alone, cutOff: true, gone: s.Gone,
 		}
-		before, err := measure(ctx, good, target{})
+		before, err := observe(ctx, good, measure.Target{})
 		if err != nil {
 			return nil, err
 		}
@@ -116,11 +118,11 @@ func floodCell(file *content, alone, beside time.Duration) cell {
 		go func() { ended <- f.run(flooding, perSecond) }()
 		select { // the server meets the flood for a while
 		case <-time.After(settle):
-		case <-s.gone:
+		case <-s.Gone:
 		}
 		good.time = beside
-		during, err := measure(ctx, good, s.target)
-		open, _ := descriptors(s.pid) // of a server that is gone: none
+		during, err := observe(ctx, good, s.Target)
+		open, _ := measure.Descriptors(s.PID) // of a server that is gone: none
 		cancel()
 		if flooded := <-ended; err == nil {
 			err = flooded
@@ -129,7 +131,7 @@ func floodCell(file *content, alone, beside time.Duration) cell {
 			return nil, err
 		}
 		sample := during.sample()
-		sample.values = []float64{
+		sample.Values = []float64{
 			before.perSecond(), during.perSecond(), 100 * per(during.perSecond(), before.perSecond()),
 			float64(during.repeated), during.latency(99), during.peakMegabytes(), float64(open),
 		}
@@ -137,9 +139,9 @@ func floodCell(file *content, alone, beside time.Duration) cell {
 	}}
 }
 
-func floodColumns() []column {
-	return []column{
-		{"sessions/s alone", higher}, {"beside the flood", higher}, {"% kept", higher}, {"RRQs again", neither},
-		{"p99 ms", lower}, {"peak MB", lower}, {"open files", neither},
+func floodColumns() []measure.Column {
+	return []measure.Column{
+		{Head: "sessions/s alone", Rank: measure.Higher}, {Head: "beside the flood", Rank: measure.Higher}, {Head: "% kept", Rank: measure.Higher}, {Head: "RRQs again", Rank: measure.Neither},
+		{Head: "p99 ms", Rank: measure.Lower}, {Head: "peak MB", Rank: measure.Lower}, {Head: "open files", Rank: measure.Neither},
 	}
 }

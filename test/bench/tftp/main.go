@@ -21,6 +21,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/netboot-operator/netboot-operator/test/bench/measure"
 )
 
 func main() {
@@ -89,7 +91,7 @@ func loadCommand(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	l.gone = ctx.Done()
-	m, err := measure(ctx, l, target{pid: *pid})
+	m, err := observe(ctx, l, measure.Target{PID: *pid})
 	if err != nil {
 		return err
 	}

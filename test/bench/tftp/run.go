@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/netboot-operator/netboot-operator/test/bench/measure"
 )
 
 // runCommand measures all servers in all scenarios.
@@ -83,7 +85,7 @@ func runCommand(ctx context.Context, args []string, out io.Writer) error {
 	text := report.markdown()
 	fmt.Fprint(out, text)
 	if *result != "" {
-		if err := writeResult(*result, text); err != nil {
+		if err := measure.WriteResult(*result, marks(), text); err != nil {
 			return err
 		}
 	}
@@ -143,12 +145,17 @@ func (r *runner) scenarios(z sizes) ([]scenario, error) {
 }
 
 // run fills the table of a scenario.
-func (r *runner) run(ctx context.Context, s scenario) (*table, error) {
+func (r *runner) run(ctx context.Context, s scenario) (*measure.Table, error) {
 	began := time.Now()
-	t := &table{scenario: s, entries: map[place]*entry{}}
+	t := &measure.Table{Name: s.name, About: s.about, Columns: s.columns}
+	for _, c := range s.cells {
+		t.Cases = append(t.Cases, measure.Case{Name: c.name, Limit: c.limit})
+	}
+	var taking []*subject
 	for _, subject := range r.subjects {
 		if subject.in(s.name) {
-			t.subjects = append(t.subjects, subject)
+			taking = append(taking, subject)
+			t.Servers = append(t.Servers, measure.Server{Name: subject.name, Ours: subject.ours})
 		}
 	}
 	rounds := r.rounds
@@ -157,9 +164,9 @@ func (r *runner) run(ctx context.Context, s scenario) (*table, error) {
 	}
 	var err error
 	if s.together {
-		err = r.together(ctx, t)
+		err = r.together(ctx, s, taking, t)
 	} else {
-		err = r.inTurn(ctx, t, rounds)
+		err = r.inTurn(ctx, s, taking, t, rounds)
 	}
 	fmt.Fprintf(os.Stderr, "%s took %.0f s\n", s.name, time.Since(began).Seconds())
 	return t, err
@@ -168,13 +175,13 @@ func (r *runner) run(ctx context.Context, s scenario) (*table, error) {
 // inTurn measures one server after the other, in each round in another order, so that what changes in the machine
 // meanwhile meets all of them. Each measurement gets a fresh server: what one session leaves behind is not the next one's
 // burden.
-func (r *runner) inTurn(ctx context.Context, t *table, rounds int) error {
-	for i, c := range t.cells {
+func (r *runner) inTurn(ctx context.Context, of scenario, taking []*subject, t *measure.Table, rounds int) error {
+	for i, c := range of.cells {
 		for round := range rounds {
-			for k := range t.subjects {
-				s := t.subjects[(k+round)%len(t.subjects)]
-				e := t.entry(i, s)
-				if c.windows && !s.windows || e.stuck() {
+			for k := range taking {
+				s := taking[(k+round)%len(taking)]
+				e := t.Entry(i, s.name)
+				if c.windows && !s.windows || e.Stuck() {
 					continue
 				}
 				if err := r.measure(ctx, c, s, e); err != nil {
@@ -182,13 +189,13 @@ func (r *runner) inTurn(ctx context.Context, t *table, rounds int) error {
 				}
 			}
 		}
-		fmt.Fprintf(os.Stderr, "%s %s\n", t.name, c.name)
+		fmt.Fprintf(os.Stderr, "%s %s\n", of.name, c.name)
 	}
 	return nil
 }
 
 // measure starts a server, measures it in one cell, and stops it.
-func (r *runner) measure(ctx context.Context, c cell, s *subject, e *entry) error {
+func (r *runner) measure(ctx context.Context, c cell, s *subject, e *measure.Entry) error {
 	warm := c.warm
 	if warm == nil {
 		warm = r.small
@@ -197,19 +204,19 @@ func (r *runner) measure(ctx context.Context, c cell, s *subject, e *entry) erro
 	if err != nil {
 		return err
 	}
-	defer running.stop()
-	return e.take(ctx, c, running)
+	defer running.Stop()
+	return take(ctx, c, running, e)
 }
 
 // together measures all servers at once.
-func (r *runner) together(ctx context.Context, t *table) error {
+func (r *runner) together(ctx context.Context, of scenario, taking []*subject, t *measure.Table) error {
 	var running []*server
 	defer func() {
 		for _, s := range running {
-			s.stop()
+			s.Stop()
 		}
 	}()
-	for _, s := range t.subjects {
+	for _, s := range taking {
 		started, err := s.start(ctx, r.logs, r.small)
 		if err != nil {
 			return err
@@ -217,20 +224,20 @@ func (r *runner) together(ctx context.Context, t *table) error {
 		running = append(running, started)
 	}
 	var group errgroup.Group
-	for i, c := range t.cells {
+	for i, c := range of.cells {
 		for _, s := range running {
 			if c.windows && !s.windows {
 				continue
 			}
-			e := t.entry(i, s.subject)
-			group.Go(func() error { return e.take(ctx, c, s) })
+			e := t.Entry(i, s.name)
+			group.Go(func() error { return take(ctx, c, s, e) })
 		}
 	}
 	return group.Wait()
 }
 
 // take adds a measurement.
-func (e *entry) take(ctx context.Context, c cell, s *server) error {
+func take(ctx context.Context, c cell, s *server, e *measure.Entry) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -238,7 +245,7 @@ func (e *entry) take(ctx context.Context, c cell, s *server) error {
 	if err != nil {
 		return err
 	}
-	sample.crashed = s.crashed()
-	e.samples = append(e.samples, sample)
+	sample.Crashed = s.Crashed()
+	e.Add(sample)
 	return ctx.Err()
 }

@@ -10,31 +10,18 @@ import (
 	"maps"
 	"math"
 	"time"
+
+	"github.com/netboot-operator/netboot-operator/test/bench/measure"
 )
 
 // A scenario is one table: cells that each server in it is measured in.
 type scenario struct {
 	name, about string
-	columns     []column
+	columns     []measure.Column
 	cells       []cell
 	rounds      int  // at most; 0: as many as were asked for
 	together    bool // all servers and all cells at once: nothing in it depends on CPU time, and it takes long
 }
-
-// A column is a figure in a table.
-type column struct {
-	head string
-	rank rank
-}
-
-// A rank says which figures are better.
-type rank int
-
-const (
-	neither rank = iota
-	lower
-	higher
-)
 
 // A cell is one situation of a scenario.
 type cell struct {
@@ -42,29 +29,20 @@ type cell struct {
 	windows bool     // only for servers that know windowsize
 	warm    *content // read once before; nil: something small is
 	limit   time.Duration
-	measure func(context.Context, *server) (*sample, error)
+	measure func(context.Context, *server) (*measure.Sample, error)
 }
 
-// A sample is what one measurement in a cell brought.
-type sample struct {
-	values   []float64      // by column; NaN: there is none, +Inf: not within the limit
-	failed   int            // sessions
-	failures map[string]int // by reason
-	crashed  bool
-	stuck    bool // at the limit: once is enough
-}
-
-func (m *measurement) sample() *sample {
-	s := &sample{failed: m.failed(), failures: maps.Clone(m.failures), stuck: m.unfinished > 0}
+func (m *measurement) sample() *measure.Sample {
+	s := &measure.Sample{Failed: m.failed(), Failures: maps.Clone(m.failures), Stuck: m.unfinished > 0}
 	if m.unfinished > 0 {
-		s.failures["not finished within the limit"] = m.unfinished
+		s.Failures["not finished within the limit"] = m.unfinished
 	}
 	return s
 }
 
 // A figure is a column, and how it is got from a measurement.
 type figure struct {
-	column
+	measure.Column
 	of func(*measurement) float64
 }
 
@@ -76,25 +54,25 @@ func loadCell(name string, l load, figures []figure) cell {
 	}
 	return cell{
 		name: name, warm: warm, windows: l.ask.WindowSize > 1, limit: l.limit,
-		measure: func(ctx context.Context, s *server) (*sample, error) {
+		measure: func(ctx context.Context, s *server) (*measure.Sample, error) {
 			l := l
-			l.server, l.gone = s.address(), s.gone
-			m, err := measure(ctx, l, s.target)
+			l.server, l.gone = s.address(), s.Gone
+			m, err := observe(ctx, l, s.Target)
 			if err != nil {
 				return nil, err
 			}
 			sample := m.sample()
 			for _, f := range figures {
-				sample.values = append(sample.values, f.of(m))
+				sample.Values = append(sample.Values, f.of(m))
 			}
 			return sample, nil
 		},
 	}
 }
 
-func columns(figures []figure) (all []column) {
+func columns(figures []figure) (all []measure.Column) {
 	for _, f := range figures {
-		all = append(all, f.column)
+		all = append(all, f.Column)
 	}
 	return all
 }
@@ -102,44 +80,44 @@ func columns(figures []figure) (all []column) {
 // The figures of the tables.
 
 func perSecond() figure {
-	return figure{column{"sessions/s", higher}, (*measurement).perSecond}
+	return figure{measure.Column{Head: "sessions/s", Rank: measure.Higher}, (*measurement).perSecond}
 }
 
 func cpuPerSession() figure {
-	return figure{column{"CPU us a session", lower}, (*measurement).cpuMicrosecondsPerSession}
+	return figure{measure.Column{Head: "CPU us a session", Rank: measure.Lower}, (*measurement).cpuMicrosecondsPerSession}
 }
 
 func cpuPerGigabyte() figure {
-	return figure{column{"CPU s/GB", lower}, (*measurement).cpuSecondsPerGigabyte}
+	return figure{measure.Column{Head: "CPU s/GB", Rank: measure.Lower}, (*measurement).cpuSecondsPerGigabyte}
 }
 
 func throughput() figure {
-	return figure{column{"MB/s", higher}, (*measurement).megabytesPerSecond}
+	return figure{measure.Column{Head: "MB/s", Rank: measure.Higher}, (*measurement).megabytesPerSecond}
 }
 
 func latency(percent float64, head string) figure {
-	return figure{column{head, lower}, func(m *measurement) float64 { return m.latency(percent) }}
+	return figure{measure.Column{Head: head, Rank: measure.Lower}, func(m *measurement) float64 { return m.latency(percent) }}
 }
 
 func requestsAgain() figure {
-	return figure{column{"RRQs again", neither}, func(m *measurement) float64 { return float64(m.repeated) }}
+	return figure{measure.Column{Head: "RRQs again", Rank: measure.Neither}, func(m *measurement) float64 { return float64(m.repeated) }}
 }
 
 func noRoom() figure {
-	return figure{column{"RcvbufErrors", neither}, func(m *measurement) float64 { return float64(m.bufferErrors) }}
+	return figure{measure.Column{Head: "RcvbufErrors", Rank: measure.Neither}, func(m *measurement) float64 { return float64(m.bufferErrors) }}
 }
 
 func peakMemory() figure {
-	return figure{column{"peak MB", lower}, (*measurement).peakMegabytes}
+	return figure{measure.Column{Head: "peak MB", Rank: measure.Lower}, (*measurement).peakMegabytes}
 }
 
 func finished() figure {
-	return figure{column{"finished", neither}, func(m *measurement) float64 { return float64(m.done) }}
+	return figure{measure.Column{Head: "finished", Rank: measure.Neither}, func(m *measurement) float64 { return float64(m.done) }}
 }
 
 // seconds is how long all of it took.
 func seconds() figure {
-	return figure{column{"s for all", lower}, func(m *measurement) float64 {
+	return figure{measure.Column{Head: "s for all", Rank: measure.Lower}, func(m *measurement) float64 {
 		if m.unfinished > 0 {
 			return math.Inf(1)
 		}
@@ -149,7 +127,7 @@ func seconds() figure {
 
 // medianSeconds is the median of the sessions, those that did not finish included.
 func medianSeconds() figure {
-	return figure{column{"median s", lower}, func(m *measurement) float64 {
+	return figure{measure.Column{Head: "median s", Rank: measure.Lower}, func(m *measurement) float64 {
 		values := make([]float64, 0, m.done+m.unfinished)
 		for _, d := range m.durations {
 			values = append(values, d.Seconds())
@@ -157,20 +135,20 @@ func medianSeconds() figure {
 		for range m.unfinished {
 			values = append(values, math.Inf(1))
 		}
-		return median(values)
+		return measure.Median(values)
 	}}
 }
 
 func agreedWindow() figure {
-	return figure{column{"window", neither}, func(m *measurement) float64 { return float64(m.window) }}
+	return figure{measure.Column{Head: "window", Rank: measure.Neither}, func(m *measurement) float64 { return float64(m.window) }}
 }
 
 // generatorBusy shows where the generator, and not the server, set the pace.
 func generatorBusy() figure {
-	return figure{column{"generator % of a core", neither}, (*measurement).busyPercent}
+	return figure{measure.Column{Head: "generator % of a core", Rank: measure.Neither}, (*measurement).busyPercent}
 }
 
 // lateness shows how well the round trip was emulated.
 func lateness() figure {
-	return figure{column{"late us", neither}, func(m *measurement) float64 { return float64(m.late.Microseconds()) }}
+	return figure{measure.Column{Head: "late us", Rank: measure.Neither}, func(m *measurement) float64 { return float64(m.late.Microseconds()) }}
 }

@@ -14,12 +14,14 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"github.com/netboot-operator/netboot-operator/test/bench/measure"
 )
 
 // silentCell asks once, never says anything again, and counts what comes: what a server sends to somebody who did not ask,
 // if the address was forged.
 func silentCell(file *content, patience time.Duration) cell {
-	return cell{warm: file, measure: func(ctx context.Context, s *server) (*sample, error) {
+	return cell{warm: file, measure: func(ctx context.Context, s *server) (*measure.Sample, error) {
 		asks := []ask{{}, {BlockSize: 1468, Size: true}}
 		values := make([]float64, 2*len(asks))
 		var group errgroup.Group
@@ -33,14 +35,14 @@ func silentCell(file *content, patience time.Duration) cell {
 		if err := group.Wait(); err != nil {
 			return nil, err
 		}
-		return &sample{values: values}, nil
+		return &measure.Sample{Values: values}, nil
 	}}
 }
 
-func silentColumns() []column {
-	return []column{
-		{"no options: datagrams", lower}, {"bytes back per byte", lower},
-		{"options: datagrams", lower}, {"bytes back per byte", lower},
+func silentColumns() []measure.Column {
+	return []measure.Column{
+		{Head: "no options: datagrams", Rank: measure.Lower}, {Head: "bytes back per byte", Rank: measure.Lower},
+		{Head: "options: datagrams", Rank: measure.Lower}, {Head: "bytes back per byte", Rank: measure.Lower},
 	}
 }
 
@@ -69,7 +71,7 @@ func countAnswers(ctx context.Context, s *server, request []byte, nr int, patien
 	}
 	r := newReceiver(math.MaxUint16)
 	bytes := 0
-	for end := time.Now().Add(patience); time.Now().Before(end) && ctx.Err() == nil && !s.crashed(); {
+	for end := time.Now().Add(patience); time.Now().Before(end) && ctx.Err() == nil && !s.Crashed(); {
 		if p.wait(min(time.Until(end), 100*time.Millisecond)) == 0 {
 			continue
 		}

@@ -6,19 +6,16 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
-	"debug/buildinfo"
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"time"
+
+	"github.com/netboot-operator/netboot-operator/test/bench/measure"
 )
 
 // manySessions is what the limit of sessions is raised to, where a server has one.
@@ -36,9 +33,6 @@ type subject struct {
 	prepare func() error
 	version func(ctx context.Context) string
 }
-
-// slug is the name as a part of a file's name.
-func (s *subject) slug() string { return strings.NewReplacer("/", "-", " ", "-").Replace(s.name) }
 
 // in says whether the subject takes part in a scenario.
 func (s *subject) in(scenario string) bool {
@@ -74,7 +68,7 @@ func (p programs) subjects(files, work string) []*subject {
 	add(p.directory, &subject{
 		name: "netboot-operator", ours: true, windows: true,
 		args:    []string{"-address", "ADDRESS", "-dir", "FILES", "-max-transfers", manySessions},
-		version: buildVersion(p.directory, "", p.commit),
+		version: measure.BuildVersion(p.directory, "", p.commit),
 	})
 	add(p.netboot, &subject{
 		name: "netboot serve", ours: true, windows: true, only: []string{"storm", "loader"},
@@ -83,12 +77,12 @@ func (p programs) subjects(files, work string) []*subject {
 			"--tftp-bind-address", "ADDRESS", "--http-bind-address", "IP:8080", "--metrics-bind-address", "IP:8081",
 		},
 		prepare: func() error { return writeProfile(work, files) },
-		version: buildVersion(p.netboot, "", p.commit),
+		version: measure.BuildVersion(p.netboot, "", p.commit),
 	})
 	add(p.tftpdHPA, &subject{
 		name:    "tftpd-hpa",
 		args:    []string{"--foreground", "--listen", "--address", "ADDRESS", "--user", "nobody", "--secure", "FILES"},
-		version: printedVersion("tftp-hpa ", p.libraries, p.tftpdHPA, "--version"),
+		version: measure.PrintedVersion("tftp-hpa ", p.libraries, p.tftpdHPA, "--version"),
 	})
 	add(p.atftpd, &subject{
 		name: "atftpd", windows: true,
@@ -96,7 +90,7 @@ func (p programs) subjects(files, work string) []*subject {
 			"--daemon", "--no-fork", "--port", "69", "--bind-address", "IP", "--user", "root.root", "--maxthread", manySessions,
 			"--no-multicast", "--verbose=0", "--logfile", "/dev/null", "FILES",
 		},
-		version: printedVersion("atftp-", p.libraries, p.atftpd, "--version"),
+		version: measure.PrintedVersion("atftp-", p.libraries, p.atftpd, "--version"),
 	})
 	add(p.dnsmasq, &subject{
 		name: "dnsmasq",
@@ -104,17 +98,17 @@ func (p programs) subjects(files, work string) []*subject {
 			"--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--port=0", "--user=root", "--enable-tftp",
 			"--tftp-root=FILES", "--tftp-max=" + manySessions, "--quiet-tftp", "--listen-address=IP", "--bind-interfaces",
 		},
-		version: printedVersion("Dnsmasq version ", p.libraries, p.dnsmasq, "--version"),
+		version: measure.PrintedVersion("Dnsmasq version ", p.libraries, p.dnsmasq, "--version"),
 	})
 	add(p.fbtftp, &subject{
 		name:    "fbtftp",
 		args:    []string{"IP", "69", "FILES"},
-		version: printedVersion("fbtftp ", p.libraries, p.fbtftp, "--version"),
+		version: measure.PrintedVersion("fbtftp ", p.libraries, p.fbtftp, "--version"),
 	})
 	add(p.pin, &subject{
 		name:    "pin/tftp",
 		args:    []string{"ADDRESS", "FILES"},
-		version: buildVersion(p.pin, "github.com/pin/tftp/v3", ""),
+		version: measure.BuildVersion(p.pin, "github.com/pin/tftp/v3", ""),
 	})
 	return all
 }
@@ -140,42 +134,4 @@ func writeProfile(work, files string) error {
 	manifest := "apiVersion: netboot.dev/v1alpha1\nkind: BootProfile\nmetadata: {name: bench}\nspec:\n" +
 		"  platforms:\n  - architecture: amd64\n    kernel: {" + artifact + "}\n  files:\n" + listed.String()
 	return os.WriteFile(filepath.Join(work, "manifests", "bench.yaml"), []byte(manifest), 0o644)
-}
-
-// printedVersion asks a program, and takes the word after before.
-func printedVersion(before, libraries string, command ...string) func(context.Context) string {
-	return func(ctx context.Context) string {
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		defer cancel()
-		ask := exec.CommandContext(ctx, command[0], command[1:]...)
-		ask.Env = append(os.Environ(), "LD_LIBRARY_PATH="+libraries)
-		out, _ := ask.CombinedOutput() // some say their version and fail
-		return wordAfter(string(out), before)
-	}
-}
-
-// wordAfter is the first word with a digit after a text; "?": none.
-func wordAfter(text, before string) string {
-	_, after, found := strings.Cut(text, before)
-	if word := regexp.MustCompile(`\S*\d[^\s,]*`).FindString(after); found && word != "" {
-		return word
-	}
-	return "?"
-}
-
-// buildVersion reads the version of a module from a program of Go, and that of Go; without a module, it is the commit.
-func buildVersion(program, module, commit string) func(context.Context) string {
-	return func(context.Context) string {
-		info, err := buildinfo.ReadFile(program)
-		if err != nil {
-			return "?"
-		}
-		version := cmp.Or(commit, "?")
-		for _, dependency := range info.Deps {
-			if dependency.Path == module {
-				version = dependency.Version
-			}
-		}
-		return version + ", " + info.GoVersion
-	}
 }

@@ -3,7 +3,7 @@
 
 //go:build linux
 
-package main
+package measure
 
 import (
 	"bytes"
@@ -107,26 +107,26 @@ func cpuTime(root int) (time.Duration, error) {
 	return sum, nil
 }
 
-// A memory watches the memory of a process and its descendants. Its peak is the larger of the largest sum that was sampled
+// A Memory watches the memory of a process and its descendants. Its peak is the larger of the largest sum that was sampled
 // and the kernel's own mark for the root: that is exact where there is one process. Pages that processes share count for
 // each of them.
-type memory struct {
+type Memory struct {
 	root    int
 	sampled int64
 	stop    context.CancelFunc
 	ended   chan struct{}
 }
 
-// watchMemory starts a watch, and the kernel's mark anew.
-func watchMemory(ctx context.Context, root int) *memory {
+// WatchMemory starts a watch, and the kernel's mark anew.
+func WatchMemory(ctx context.Context, root int) *Memory {
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", root), []byte("5"), 0) // without it the mark is that of its life
 	ctx, stop := context.WithCancel(ctx)
-	m := &memory{root: root, stop: stop, ended: make(chan struct{})}
+	m := &Memory{root: root, stop: stop, ended: make(chan struct{})}
 	go m.sample(ctx)
 	return m
 }
 
-func (m *memory) sample(ctx context.Context) {
+func (m *Memory) sample(ctx context.Context) {
 	defer close(m.ended)
 	for pause := time.Duration(0); ; {
 		select {
@@ -148,8 +148,8 @@ func (m *memory) sample(ctx context.Context) {
 	}
 }
 
-// peak ends the watch and returns the peak in bytes.
-func (m *memory) peak() int64 {
+// Peak ends the watch and returns the peak in bytes.
+func (m *Memory) Peak() int64 {
 	m.stop()
 	<-m.ended
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.root))
@@ -170,8 +170,8 @@ func highWaterMark(status string) int64 {
 	return 0
 }
 
-// descriptors counts the open files of a process and its descendants.
-func descriptors(root int) (int, error) {
+// Descriptors counts the open files of a process and its descendants.
+func Descriptors(root int) (int, error) {
 	all, err := processes()
 	if err != nil {
 		return 0, err
@@ -187,8 +187,8 @@ func descriptors(root int) (int, error) {
 	return n, nil
 }
 
-// receiveBufferErrors is how many datagrams found no room in a socket, in this network namespace.
-func receiveBufferErrors() (int64, error) {
+// ReceiveBufferErrors is how many datagrams found no room in a socket, in this network namespace.
+func ReceiveBufferErrors() (int64, error) {
 	text, err := os.ReadFile("/proc/self/net/snmp")
 	if err != nil {
 		return 0, err

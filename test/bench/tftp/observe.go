@@ -14,6 +14,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/netboot-operator/netboot-operator/test/bench/measure"
 )
 
 // A measurement is a load and what it cost the server.
@@ -24,27 +26,27 @@ type measurement struct {
 	bufferErrors int64         // datagrams that found no room in a socket, anybody's
 }
 
-// measure runs a load and looks at the server meanwhile, if there is one to look at.
-func measure(ctx context.Context, l load, t target) (*measurement, error) {
+// observe runs a load and looks at the server meanwhile, if there is one to look at.
+func observe(ctx context.Context, l load, t measure.Target) (*measurement, error) {
 	m := &measurement{}
 	var cpu []time.Duration
 	var drops []int64
 	var failed error
 	l.measure = func() {
-		errs, err := receiveBufferErrors()
+		errs, err := measure.ReceiveBufferErrors()
 		drops, failed = append(drops, errs), errors.Join(failed, err)
-		if t.pid == 0 {
+		if t.PID == 0 {
 			return
 		}
 		if len(cpu) > 0 && !l.cutOff {
 			<-time.After(50 * time.Millisecond) // the server still clears up
 		}
-		took, err := t.cpuTime()
+		took, err := t.CPUTime()
 		cpu, failed = append(cpu, took), errors.Join(failed, err)
 	}
-	if t.pid != 0 {
-		watch := watchMemory(ctx, t.pid)
-		defer func() { m.peak = watch.peak() }()
+	if t.PID != 0 {
+		watch := measure.WatchMemory(ctx, t.PID)
+		defer func() { m.peak = watch.Peak() }()
 	}
 	var err error
 	m.outcome, err = l.run()
@@ -52,7 +54,7 @@ func measure(ctx context.Context, l load, t target) (*measurement, error) {
 		return nil, err
 	}
 	m.bufferErrors = drops[1] - drops[0]
-	if t.pid != 0 {
+	if t.PID != 0 {
 		m.cpu = cpu[1] - cpu[0]
 	}
 	return m, nil
@@ -91,7 +93,7 @@ func (m *measurement) latency(percent float64) float64 {
 	if m.done == 0 {
 		return math.NaN()
 	}
-	return milliseconds(percentile(m.durations, percent))
+	return measure.Milliseconds(measure.Percentile(m.durations, percent))
 }
 
 func (m *measurement) busyPercent() float64 { return 100 * m.busy.Seconds() / m.took.Seconds() }
@@ -103,15 +105,15 @@ func (m *measurement) print(out io.Writer) {
 		fmt.Fprintf(out, "  %d x %s\n", m.failures[reason], reason)
 	}
 	fmt.Fprintf(out, "%.2f s, %s sessions/s, %s MB/s, window %d\n",
-		m.took.Seconds(), round3(m.perSecond()), round3(m.megabytesPerSecond()), m.window)
+		m.took.Seconds(), measure.Round3(m.perSecond()), measure.Round3(m.megabytesPerSecond()), m.window)
 	fmt.Fprintf(out, "session: p50 %v, p99 %v, longest %v\n",
-		percentile(m.durations, 50), percentile(m.durations, 99), percentile(m.durations, 100))
+		measure.Percentile(m.durations, 50), measure.Percentile(m.durations, 99), measure.Percentile(m.durations, 100))
 	if m.delayed > 0 {
 		fmt.Fprintf(out, "answers left %v late in the mean\n", m.late)
 	}
 	fmt.Fprintf(out, "generator: %.0f %% of a core\n", m.busyPercent())
 	if m.peak > 0 {
 		fmt.Fprintf(out, "server: CPU %v, %s us a session, %s s/GB; memory %s MB at most\n", m.cpu,
-			round3(m.cpuMicrosecondsPerSession()), round3(m.cpuSecondsPerGigabyte()), round3(m.peakMegabytes()))
+			measure.Round3(m.cpuMicrosecondsPerSession()), measure.Round3(m.cpuSecondsPerGigabyte()), measure.Round3(m.peakMegabytes()))
 	}
 }

@@ -3,7 +3,7 @@
 
 //go:build linux
 
-package main
+package measure
 
 import (
 	"math"
@@ -24,8 +24,8 @@ func TestMedian(t *testing.T) {
 		"none: there is none to show": {nil, math.NaN()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := median(tc.values); got != tc.want && !(math.IsNaN(got) && math.IsNaN(tc.want)) {
-				t.Errorf("median(%v) = %v, want %v", tc.values, got, tc.want)
+			if got := Median(tc.values); got != tc.want && !(math.IsNaN(got) && math.IsNaN(tc.want)) {
+				t.Errorf("Median(%v) = %v, want %v", tc.values, got, tc.want)
 			}
 		})
 	}
@@ -49,8 +49,8 @@ func TestPercentile(t *testing.T) {
 		"none":                   {nil, 99, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := percentile(tc.sorted, tc.percent); got != tc.want {
-				t.Errorf("percentile(%v) = %v, want %v", tc.percent, got, tc.want)
+			if got := Percentile(tc.sorted, tc.percent); got != tc.want {
+				t.Errorf("Percentile(%v) = %v, want %v", tc.percent, got, tc.want)
 			}
 		})
 	}
@@ -61,8 +61,8 @@ func TestRound3(t *testing.T) {
 		"0": 0, "0.004": 0.00412, "0.01": 0.0123, "0.95": 0.949, "4.40": 4.4, "9.99": 9.994, "10.0": 9.996, "32.1": 32.14,
 		"100": 99.96, "27301": 27300.6, "16": 16, "-": math.NaN(), "∞": math.Inf(1),
 	} {
-		if got := round3(x); got != want {
-			t.Errorf("round3(%v) = %q, want %q", x, got, want)
+		if got := Round3(x); got != want {
+			t.Errorf("Round3(%v) = %q, want %q", x, got, want)
 		}
 	}
 }

@@ -3,7 +3,7 @@
 
 //go:build linux
 
-package main
+package measure
 
 import (
 	"math"
@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// median is the middle of the values; of an even number, the mean of both in the middle. NaN: there is none.
-func median(values []float64) float64 {
+// Median is the middle of the values; of an even number, the mean of both in the middle. NaN: there is none.
+func Median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	n := len(sorted)
 	if n == 0 {
@@ -22,8 +22,8 @@ func median(values []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// percentile is the smallest of the sorted values that so many percent are not above. 0: there is none.
-func percentile(sorted []time.Duration, percent float64) time.Duration {
+// Percentile is the smallest of the sorted values that so many percent are not above. 0: there is none.
+func Percentile(sorted []time.Duration, percent float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0
 	}
@@ -31,9 +31,9 @@ func percentile(sorted []time.Duration, percent float64) time.Duration {
 	return sorted[min(max(rank, 1), len(sorted))-1]
 }
 
-// round3 writes a number with three digits that count; none after the point where there are three before it, or where
+// Round3 writes a number with three digits that count; none after the point where there are three before it, or where
 // nothing is there.
-func round3(x float64) string {
+func Round3(x float64) string {
 	switch {
 	case math.IsNaN(x):
 		return "-"
@@ -51,4 +51,5 @@ func round3(x float64) string {
 	return strconv.FormatFloat(x, 'f', decimals, 64)
 }
 
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+// Milliseconds is d as a number.
+func Milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

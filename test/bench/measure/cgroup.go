@@ -3,7 +3,7 @@
 
 //go:build linux
 
-package main
+package measure
 
 import (
 	"errors"
@@ -15,15 +15,15 @@ import (
 	"time"
 )
 
-// A cgroup is a control group (v2) for one server and all that it starts. Its CPU time is exact, and holds processes that
+// A group is a control group (v2) for one server and all that it starts. Its CPU time is exact, and holds processes that
 // have ended even where their parent never asked how: /proc loses those, and in.tftpd makes one for each session.
-type cgroup struct {
+type group struct {
 	path   string
 	folder *os.File
 }
 
-// newCgroup makes a group below the program's own. The error says why there can be none: no cgroup v2, or no right to it.
-func newCgroup(name string) (*cgroup, error) {
+// newGroup makes a group below the program's own. The error says why there can be none: no cgroup v2, or no right to it.
+func newGroup(name string) (*group, error) {
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func newCgroup(name string) (*cgroup, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cgroup{path: filepath.Join(parent, fmt.Sprintf("tftp-bench-%d-%s", os.Getpid(), name))}
+	c := &group{path: filepath.Join(parent, fmt.Sprintf("netboot-bench-%d-%s", os.Getpid(), name))}
 	if err := os.Mkdir(c.path, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func cgroupFolder(mounts, own string) (string, error) {
 }
 
 // cpuTime is what all processes took that were ever in the group.
-func (c *cgroup) cpuTime() (time.Duration, error) {
+func (c *group) cpuTime() (time.Duration, error) {
 	text, err := os.ReadFile(filepath.Join(c.path, "cpu.stat"))
 	if err != nil {
 		return 0, err
@@ -83,7 +83,7 @@ func cpuStat(text string) (time.Duration, error) {
 }
 
 // remove kills what is left in the group, and then takes it away.
-func (c *cgroup) remove() {
+func (c *group) remove() {
 	_ = c.folder.Close()
 	_ = os.WriteFile(filepath.Join(c.path, "cgroup.kill"), []byte("1"), 0)
 	for range 100 { // processes take a moment to die

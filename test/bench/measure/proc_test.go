@@ -3,7 +3,7 @@
 
 //go:build linux
 
-package main
+package measure
 
 import (
 	"os"
@@ -81,12 +81,12 @@ func TestCPUTimeHoldsEndedChildren(t *testing.T) {
 
 func TestMemoryPeak(t *testing.T) {
 	const size = 32 << 20
-	watch := watchMemory(t.Context(), os.Getpid())
+	watch := WatchMemory(t.Context(), os.Getpid())
 	block := make([]byte, size)
 	for i := 0; i < len(block); i += 512 {
 		block[i] = 1
 	}
-	if got := watch.peak(); got < size {
+	if got := watch.Peak(); got < size {
 		t.Errorf("peak %d, want at least the %d bytes that were just written", got, len(block))
 	}
 }
