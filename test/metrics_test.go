@@ -117,10 +117,11 @@ func TestMetricsAreDocumented(t *testing.T) {
 			f.GetName(), strings.ToLower(f.GetType().String()), strings.Join(labels, ", "), f.GetHelp())
 	}
 	meanings := func(head, series, file, typeName string) string {
-		table, said := "| "+head+" | meaning |\n|---|---|\n", commented(t, file, typeName)
-		for _, v := range said {
-			table += "| `" + v[0] + "` | " + v[1] + " |\n"
+		lines := []string{"| " + head + " | meaning |\n|---|---|\n"}
+		for _, v := range commented(t, file, typeName) {
+			lines = append(lines, "| `"+v[0]+"` | "+v[1]+" |\n")
 		}
+		table := strings.Join(lines, "")
 		for _, v := range values[series] {
 			if !strings.Contains(table, "| `"+v+"` |") {
 				t.Errorf("%s has the value %q, and %s doesn't say what it means", series, v, file)
@@ -128,7 +129,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		}
 		return table
 	}
-	reasons := "| reason | meaning |\n|---|---|\n"
+	reasons := []string{"| reason | meaning |\n|---|---|\n"}
 	for _, r := range []struct {
 		value string
 		err   error
@@ -136,7 +137,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		{"missing", configtoken.ErrMissing}, {"malformed", configtoken.ErrMalformed},
 		{"wrong", configtoken.ErrWrong}, {"expired", configtoken.ErrExpired},
 	} {
-		reasons += "| `" + r.value + "` | " + r.err.Error() + " |\n"
+		reasons = append(reasons, "| `"+r.value+"` | "+r.err.Error()+" |\n")
 	}
 	want := fmt.Sprintf(metricsPage, tables["tftp"],
 		meanings("outcome", "netboot_tftp_requests_total outcome", "pkg/tftp/handler.go", "Outcome"),
@@ -144,7 +145,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		tables["http"]+strings.TrimPrefix(tables["https"], "| metric | type | labels | meaning |\n|---|---|---|---|\n"),
 		tables["artifact"],
 		meanings("result", "netboot_artifact_fetches_total result", "pkg/artifact/metrics.go", "fetchResult"),
-		tables["config"], reasons)
+		tables["config"], strings.Join(reasons, ""))
 	for part := range tables {
 		switch part {
 		case "tftp", "http", "https", "artifact", "config":

@@ -88,7 +88,7 @@ func TestForgedACKOpensOneWindow(t *testing.T) {
 					time.Sleep(time.Millisecond) //nolint:forbidigo // virtual time
 				}
 				<-v.records
-				_, vouched := v.shard.server.books.proven.get(numbered(1).addrPort().Addr())
+				_, vouched := v.server.books.proven.get(numbered(1).addrPort().Addr())
 				if vouched != tc.wantVouched {
 					t.Errorf("the address counts as proven: %v, want %v", vouched, tc.wantVouched)
 				}
@@ -114,7 +114,7 @@ func TestUnprovenMakesRoomAtTheLimitOfAll(t *testing.T) {
 		synctest.Wait()
 		v.send(limit, optionRequest) // the others have had no time to answer
 		synctest.Wait()
-		if len(v.records) != 0 || v.shard.sessions[numbered(limit)] != nil {
+		if len(v.records) != 0 || v.sessions[numbered(limit)] != nil {
 			t.Errorf("%d ended before they could answer", len(v.records))
 		}
 		time.Sleep(1100 * time.Millisecond) //nolint:forbidigo // virtual time
@@ -123,7 +123,7 @@ func TestUnprovenMakesRoomAtTheLimitOfAll(t *testing.T) {
 		if r := <-v.records; r.Outcome != OutcomeNeverAnswered || r.Request.Client != numbered(1).addrPort() {
 			t.Errorf("outcome = %q of %v, want the oldest to make room", r.Outcome, r.Request.Client)
 		}
-		if v.shard.sessions[numbered(limit)] == nil || v.shard.sessions[numbered(0)] == nil {
+		if v.sessions[numbered(limit)] == nil || v.sessions[numbered(0)] == nil {
 			t.Error("the newest has no place, or the one that had answered lost its own")
 		}
 	})
@@ -149,8 +149,8 @@ func TestLateHandler(t *testing.T) {
 			t.Errorf("outcome = %q after %v", r.Outcome, r.Duration)
 		}
 		synctest.Wait()
-		if ended != 1 || v.shard.server.books.transfers != 0 {
-			t.Errorf("%d handlers ended, %d transfers are counted, want 1, 0", ended, v.shard.server.books.transfers)
+		if ended != 1 || v.server.books.transfers != 0 {
+			t.Errorf("%d handlers ended, %d transfers are counted, want 1, 0", ended, v.server.books.transfers)
 		}
 	})
 	if diff := cmp.Diff([]string{"\x00\x05\x00\x00the file did not come in time\x00"}, packets); diff != "" {
@@ -177,7 +177,7 @@ func TestUnlimitedNetworks(t *testing.T) {
 		if diff := cmp.Diff([]peer{numbered(1), numbered(77), numbered(1)}, answered, cmp.Comparer(func(a, b peer) bool { return a == b })); diff != "" {
 			t.Errorf("answered (-want +got):\n%s", diff)
 		}
-		if n := v.shard.server.books.transfers; n != 2 {
+		if n := v.server.books.transfers; n != 2 {
 			t.Errorf("%d transfers are counted, want 2", n)
 		}
 	})
