@@ -45,6 +45,10 @@ bench: ## benchmarks
 bench-tftp: bin/netboot ## measure our TFTP server against five others (BENCH_ARGS=-quick: in two minutes); needs Debian and root
 	hack/bench-tftp.sh $(BENCH_ARGS)
 
+.PHONY: bench-http
+bench-http: bin/netboot ## measure our HTTP server against nginx (BENCH_ARGS=-quick: to see that it works); needs Debian and root
+	hack/bench-http.sh $(BENCH_ARGS)
+
 .PHONY: fuzz
 fuzz: ## each fuzz test for FUZZTIME
 	hack/fuzz.sh $(FUZZTIME)

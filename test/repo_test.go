@@ -41,6 +41,7 @@ func arrows() []arrow {
 		{"./pkg", "./api", "pkg/index has the shape that the servers need"},
 		{"./pkg/index", "./", "everything meets in the index, so it knows nobody"},
 		{"./pkg/tftp", "./", "the TFTP server knows nothing of netboot"},
+		{"./pkg/web", "./", "whoever holds connections does not know what is asked for"},
 		{"./pkg/token", "./", "whoever signs knows nothing of what is signed"},
 		{"./pkg/token", "github.com/go-logr/logr", "leaves do not log"},
 		{"./pkg/render", "./pkg/token", "render is handed what makes tokens"},

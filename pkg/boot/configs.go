@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
-	"strings"
 	"slices"
+	"strings"
 
 	"github.com/netboot-operator/netboot-operator/pkg/index"
 	"github.com/netboot-operator/netboot-operator/pkg/render"

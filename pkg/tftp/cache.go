@@ -6,12 +6,14 @@ package tftp
 import (
 	"container/list"
 	"slices"
+	"time"
 )
 
 const (
 	chunkSize    = 64 << 10 // bytes
 	minChunks    = 8        // that a cache may hold
-	maxLoads     = 64       // at once
+	maxLoads     = 64       // at once, but for those that are overdue
+	maxAllLoads  = 256      // at once
 	maxFileLoads = 8        // at once, of one file: one that hangs leaves room for others
 )
 
@@ -19,15 +21,19 @@ const (
 // that read a chunk each. Files with an identity are shared: each chunk is read once for all who want it, and stays when
 // they are gone until its room is needed.
 type cache struct {
-	most  int // chunks
-	do    func(work func() (then func()))
-	flush func()
+	most     int           // chunks
+	patience time.Duration // a load that takes longer is overdue: most likely it hangs, and others must not wait for it
+	now      time.Duration
+	do       func(work func() (then func()))
+	flush    func()
 
 	files   map[identity]*cachedFile // those that are shared
 	chunks  []*chunk                 // that have a buffer, in the order of the clock
 	hand    int                      // of the clock
 	free    []*buffer
 	loading int        // chunks
+	overdue int        // chunks, of those
+	begun   *list.List // of *chunk: the others of those, the oldest first
 	line    *list.List // of *cachedFile: those that want chunks and are below their limit
 	woken   []*cachedView
 	closing []*Body // of which nothing is needed any more
@@ -64,14 +70,40 @@ type chunk struct {
 	here    int     // views that read it now
 	used    bool    // since the clock's hand was here
 	waiters []*cachedView
+
+	loadAt time.Duration // when its load began
+	inLoad *list.Element // nil: not in cache.begun
 }
 
-// newCache returns a cache that holds as many bytes as budget says. do has work done by a goroutine, and what that returns
+// newCache returns a cache that holds as many bytes as budget says. Loads are overdue after patience. do has work done by a goroutine, and what that returns
 // by the loop. flush is called before a buffer is used again that packets may refer to.
-func newCache(budget int, do func(work func() (then func())), flush func()) *cache {
+func newCache(budget int, patience time.Duration, do func(work func() (then func())), flush func()) *cache {
 	return &cache{
-		most: max(budget/chunkSize, minChunks), do: do, flush: flush, files: map[identity]*cachedFile{}, line: list.New(),
+		most: max(budget/chunkSize, minChunks), patience: patience, do: do, flush: flush,
+		files: map[identity]*cachedFile{}, begun: list.New(), line: list.New(),
 	}
+}
+
+// tick tells the time. Loads that have become overdue make room for others.
+func (c *cache) tick(now time.Duration) {
+	c.now = now
+	before := c.overdue
+	for e := c.begun.Front(); e != nil && now >= e.Value.(*chunk).loadAt+c.patience; e = c.begun.Front() {
+		c.begun.Remove(e).(*chunk).inLoad = nil
+		c.overdue++
+	}
+	if c.overdue > before {
+		c.dispatch()
+	}
+}
+
+// pause returns how long tick has nothing to do; negative: for ever.
+func (c *cache) pause(now time.Duration) time.Duration {
+	oldest := c.begun.Front()
+	if c.line.Len() == 0 || oldest == nil {
+		return -1
+	}
+	return max(0, oldest.Value.(*chunk).loadAt+c.patience-now)
 }
 
 // open returns the content of b, which prepare returned and which it owns, for a transfer with these terms. Reading begins.
@@ -201,7 +233,7 @@ func (c *cache) forgetWanted(f *cachedFile) {
 
 // dispatch loads what is wanted, file by file, as far as the limits allow.
 func (c *cache) dispatch() {
-	for c.loading < maxLoads && c.line.Len() > 0 {
+	for c.begun.Len() < maxLoads && c.loading < maxAllLoads && c.line.Len() > 0 {
 		b := c.buffer()
 		if b == nil {
 			return // all are being loaded: the next one to arrive makes room
@@ -220,6 +252,7 @@ func (c *cache) load(ch *chunk, b *buffer) {
 	f := ch.file
 	c.loading++
 	f.loading++
+	ch.loadAt, ch.inLoad = c.now, c.begun.PushBack(ch)
 	ch.buffer, ch.place = b, len(c.chunks)
 	c.chunks = append(c.chunks, ch)
 
@@ -238,6 +271,12 @@ func (c *cache) arrived(ch *chunk, from *source, bytes []byte, err error) {
 	f := ch.file
 	c.loading--
 	f.loading--
+	if ch.inLoad != nil {
+		c.begun.Remove(ch.inLoad)
+		ch.inLoad = nil
+	} else {
+		c.overdue--
+	}
 	switch {
 	case err != nil && f.users > 0 && from != f.source:
 		// An earlier source was at its end; the one that is there now may do better.

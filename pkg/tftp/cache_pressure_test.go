@@ -17,8 +17,8 @@ func (c *cache) check(t *testing.T) {
 	if n := len(c.chunks) + len(c.free); n > c.most {
 		t.Fatalf("%d buffers, want at most %d", n, c.most)
 	}
-	if c.loading > maxLoads {
-		t.Fatalf("%d loads at once", c.loading)
+	if c.loading > maxAllLoads || c.loading-c.overdue > maxLoads || c.overdue < 0 || c.loading != c.overdue+c.begun.Len() {
+		t.Fatalf("%d loads at once, %d of them overdue, %d not", c.loading, c.overdue, c.begun.Len())
 	}
 	loading := 0
 	for place, ch := range c.chunks {
@@ -266,7 +266,7 @@ func TestBlockAllocates(t *testing.T) {
 // What a block costs that is in memory.
 func BenchmarkBlock(b *testing.B) {
 	l := newHandLoop(b)
-	c := newCache(64<<20, l.do, l.flush)
+	c := newCache(64<<20, loadPatience, l.do, l.flush)
 	const size = 8 << 20
 	for name, body := range map[string]*Body{
 		"memory": Bytes(make([]byte, size)),

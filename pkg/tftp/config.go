@@ -27,8 +27,8 @@ const defaultFloor = 50 * time.Millisecond
 // A request that is over one of the limits is dropped, not refused: its client repeats it in a second or four and gets in
 // then, while an ERROR would end its boot.
 type Options struct {
-	// MaxTransfers is how many requests are under way at once, in the handler or as a transfer. Each costs less than a
-	// KiB, besides what its handler takes. Default 16384; 1 to 1048576.
+	// MaxTransfers is how many requests are under way at once, in the handler or as a transfer. Each costs about
+	// 2 KiB, besides what its handler takes. Default 16384; 1 to 1048576.
 	MaxTransfers int
 	// MaxUnproven is how many of them, for each call of Serve, may be of clients that have not answered yet, which may not
 	// exist: further ones take the place of the oldest. So do, at MaxTransfers, those that come later than RetransmitTimeout
@@ -91,7 +91,7 @@ type Options struct {
 	// are.
 	LogName func(string) string
 	// Observe is called when a read request has been dealt with, once for each that was answered or given up. Each call of
-	// Serve has one goroutine that calls it; if it falls thousands behind, records are dropped and counted. Default: none.
+	// Serve has one goroutine that calls it; if it falls thousands behind, records are dropped and counted. A panic is logged. Default: none.
 	Observe func(Record)
 	// Registerer gets the metrics, which docs/metrics.md lists. One server can register there. Default: none are kept.
 	Registerer prometheus.Registerer

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // A handLoop does for contents what a shard's loop does, when it is told to.
@@ -31,9 +32,12 @@ func newHandLoop(t testing.TB) *handLoop {
 	return &handLoop{t: t, posted: make(chan func(), 1<<12)}
 }
 
+// loadPatience is how long a read may take before it is overdue.
+const loadPatience = 10 * time.Second
+
 // newCache returns a cache for this loop. A budget of 0 is the smallest that there is.
 func (l *handLoop) newCache(budget int) *cache {
-	c := newCache(budget, l.do, l.flush)
+	c := newCache(budget, loadPatience, l.do, l.flush)
 	l.caches = append(l.caches, c)
 	return c
 }

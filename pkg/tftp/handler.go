@@ -27,7 +27,8 @@ type Request struct {
 // A Handler finds what a read request names.
 //
 // ServeTFTP may block until ctx ends, and must return soon after: ctx ends when the client has asked for something else
-// from the same port and when the server stops. Clients repeat their request meanwhile; it is answered once. The server
+// from the same port, when the request makes room for others (Options.MaxUnproven), when Options.BodyTimeout has passed, and
+// when the server stops. Clients repeat their request meanwhile; it is answered once. The server
 // closes the Body when it needs it no more, however the transfer ends.
 //
 // An [*Error] in the error's tree is sent as it is, but for control characters and length. An error wrapping

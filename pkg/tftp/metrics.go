@@ -19,7 +19,7 @@ type metrics struct {
 	requests map[Outcome]prometheus.Counter
 	dropped  [dropReasons]prometheus.Counter
 
-	active, unproven prometheus.Gauge
+	active, unproven, receiveBuffer prometheus.Gauge
 
 	sentBytes, sentPackets, receivedPackets prometheus.Counter
 	retransmits, duplicateACKs              prometheus.Counter
@@ -45,6 +45,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	}
 	m.active = m.gauge("active_transfers", "Requests under way, in the handler or as a transfer.")
 	m.unproven = m.gauge("unproven_transfers", "Requests under way whose client has not answered yet.")
+	m.receiveBuffer = m.gauge("receive_buffer_bytes",
+		"Size of a socket's receive queue, as far as the system allowed what was asked for: 4194304. 0: not known.")
 	m.sentBytes = m.counter("sent_bytes_total", "UDP payload sent.")
 	m.sentPackets = m.counter("sent_packets_total", "Packets sent.")
 	m.receivedPackets = m.counter("received_packets_total", "Packets received.")
@@ -128,6 +130,13 @@ func (m *metrics) ended(r *Record) {
 func (m *metrics) lostObservation() {
 	if m != nil {
 		m.lostObservations.Inc()
+	}
+}
+
+// received takes the size of a socket's receive queue.
+func (m *metrics) received(size int) {
+	if m != nil {
+		m.receiveBuffer.Set(float64(size))
 	}
 }
 

@@ -4,9 +4,13 @@
 package tftp
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/go-logr/logr/funcr"
 )
 
 // Each record is handed on once, in order, soon, and the last ones when it ends; an observer that hangs costs records, not
@@ -61,4 +65,55 @@ func TestObserver(t *testing.T) {
 			t.Errorf("%d records were handed on, want %d", len(got), taken)
 		}
 	})
+}
+
+// Whoever observes may panic: that is logged, if it can be, and the next record comes all the same.
+func TestObserverPanics(t *testing.T) {
+	for name, tc := range map[string]struct {
+		observe, sink, logName bool // it panics
+		wantLog                string
+	}{
+		"nothing panics": {},
+		"the observer":   {observe: true, wantLog: "panic: observe"},
+		"LogName":        {logName: true, wantLog: "panic: name"},
+		"the log":        {sink: true},
+		"all":            {true, true, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log strings.Builder
+			observed := 0
+			server, err := New(files{}, Options{
+				Log: funcr.New(func(_, args string) {
+					if tc.sink {
+						panic("sink")
+					}
+					log.WriteString(args)
+				}, funcr.Options{}),
+				LogName: func(name string) string {
+					if tc.logName {
+						panic("name")
+					}
+					return name
+				},
+				Observe: func(Record) {
+					observed++
+					if tc.observe {
+						panic("observe")
+					}
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				server.observe(Record{Outcome: OutcomeFailed, Err: errors.New("disk on fire")})
+			}
+			if observed != 2 {
+				t.Errorf("%d records were observed, want 2", observed)
+			}
+			if !strings.Contains(log.String(), tc.wantLog) {
+				t.Errorf("log = %q, want %q in it", log.String(), tc.wantLog)
+			}
+		})
+	}
 }

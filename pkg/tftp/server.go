@@ -27,6 +27,7 @@ type Server struct {
 	books   *books
 	metrics *metrics
 	mtus    *mtuCache
+	drains  *drains
 }
 
 // New returns a server that asks h for what requests name. The error tells which option is out of bounds.
@@ -42,7 +43,7 @@ func New(h Handler, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("TFTP server: %w", err)
 	}
-	return &Server{handler: h, options: o, books: newBooks(o), metrics: m, mtus: newMTUCache()}, nil
+	return &Server{handler: h, options: o, books: newBooks(o), metrics: m, mtus: newMTUCache(), drains: newDrains()}, nil
 }
 
 // timing returns when to send again to a client that asked for the given timeout; 0: for none.
@@ -65,9 +66,11 @@ func (s *Server) timing(asked time.Duration) timing {
 // although its context had ended.
 //
 // Serve may be called for several connections at once (see [Listen]), which then share the limits. Each is served by a loop
-// and a cache of its own.
+// and a cache of its own. Those of one address should get the same ctx: calls whose ctx has ended keep their sockets until all
+// of them have ended their transfers, because Linux shares the clients out anew when one socket of several closes.
 func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {
 	defer func() { _ = conn.Close() }() // all was sent
+	s.noteBuffer(conn.LocalAddr(), enlarge(conn))
 	w, err := openWire(conn, batch)
 	if err != nil {
 		return fmt.Errorf("serve TFTP on %v: %w", conn.LocalAddr(), err)
@@ -90,6 +93,15 @@ func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {
 	return err
 }
 
+// noteBuffer takes the size of a socket's receive queue, which Linux bounds for who has no CAP_NET_ADMIN. 0: not known.
+func (s *Server) noteBuffer(address fmt.Stringer, size int) {
+	s.metrics.received(size)
+	if 0 < size && size < socketBuffer/2 {
+		s.options.Log.Info("Receive queue is small: many requests at once may overflow it; raise net.core.rmem_max",
+			"address", address.String(), "bytes", size, "wanted", socketBuffer)
+	}
+}
+
 // ListenAndServe serves h at an address such as ":69" until ctx ends; see [Server.Serve].
 func ListenAndServe(ctx context.Context, address string, h Handler, o Options) error {
 	s, err := New(h, o)
@@ -109,13 +121,29 @@ func newShard(transfers context.Context, s *Server, w wire, record func(Record) 
 		server: s, wire: w, epoch: time.Now(), transfers: transfers, sessions: map[peer]*session{}, record: record,
 		mail: mailbox{wake: w.wake, bell: make(chan struct{}, 1)}, header: [headerLen]byte{0, byte(opData)},
 	}
-	x.cache = newCache(s.options.CacheBytes, x.do, w.flush)
+	x.cache = newCache(s.options.CacheBytes, s.options.BodyTimeout, x.do, w.flush)
 	x.fresh = fresh{cache: x.cache, bodies: map[freshKey]freshBody{}}
 	return x
 }
 
 // observe logs and hands on what a transfer reports.
 func (s *Server) observe(r Record) {
+	for _, tell := range []func(Record){s.log, s.options.Observe} {
+		err := guarded(func() error {
+			tell(r)
+			return nil
+		})
+		if err != nil {
+			// It may be the log that panics: then nobody can be told.
+			_ = guarded(func() error {
+				s.options.Log.Error(err, "Observer of a TFTP request panicked")
+				return nil
+			})
+		}
+	}
+}
+
+func (s *Server) log(r Record) {
 	name := r.Request.Name
 	if s.options.LogName != nil {
 		name = s.options.LogName(name)
@@ -128,7 +156,6 @@ func (s *Server) observe(r Record) {
 			"options", r.Request.Options, "accepted", r.Accepted, "retransmits", r.Retransmits,
 			"duplicateACKs", r.DuplicateACKs, "roundTrip", r.RoundTrip, "firstByte", r.FirstByte, "cause", r.Err)
 	}
-	s.options.Observe(r)
 }
 
 // An opening is what a handler found for a request, or why nothing.

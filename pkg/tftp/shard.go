@@ -62,11 +62,14 @@ func (s *shard) do(work func() (then func())) {
 	}()
 }
 
-// run answers until ctx has ended and the sessions have, too, or their grace has run out. The error is the socket's.
+// run answers until ctx has ended and the sessions have, too, or their grace has run out, and so have those of all other
+// shards that stop. The error is the socket's.
 func (s *shard) run(ctx context.Context, grace time.Duration) error {
+	s.server.drains.begin(ctx, s)
+	defer s.server.drains.end(s)
 	deadline := time.Duration(-1)
 	for {
-		pause := sooner(s.wheel.pause(s.now), s.fresh.pause(s.now))
+		pause := sooner(sooner(s.wheel.pause(s.now), s.fresh.pause(s.now)), s.cache.pause(s.now))
 		if deadline >= 0 {
 			pause = sooner(pause, max(0, deadline-s.now))
 		}
@@ -76,6 +79,7 @@ func (s *shard) run(ctx context.Context, grace time.Duration) error {
 			s.endAll(OutcomeFailed, err)
 			return err
 		}
+		s.cache.tick(s.now)
 		if ctx.Err() != nil && !s.draining {
 			s.draining, deadline = true, s.now+grace
 		}
@@ -86,12 +90,13 @@ func (s *shard) run(ctx context.Context, grace time.Duration) error {
 		s.mail.deliver()
 		s.wheel.advance(s.now, (*session).expire)
 		s.fresh.expire(s.now)
-		if s.draining && s.now >= deadline {
+		if deadline >= 0 && s.now >= deadline {
 			s.endAll(OutcomeShutdown, nil)
+			deadline = -1
 		}
 		s.wire.flush()
 		s.settle()
-		if s.draining && len(s.sessions) == 0 {
+		if s.draining && len(s.sessions) == 0 && s.server.drains.drained(s) {
 			return nil
 		}
 	}

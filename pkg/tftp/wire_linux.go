@@ -33,8 +33,11 @@ type linuxWire struct {
 }
 
 // openWire returns a wire that takes up to n datagrams at a time.
-func openWire(conn *net.UDPConn, n int) (wire, error) {
-	w, err := openLinuxWire(conn, n)
+func openWire(conn *net.UDPConn, n int) (wire, error) { return openWireBy(conn, n, kernel{}) }
+
+// openWireBy is openWire with other calls than the kernel's, for tests.
+func openWireBy(conn *net.UDPConn, n int, c calls) (wire, error) {
+	w, err := openLinuxWire(conn, n, c)
 	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // an emulated kernel, or a seccomp profile
 		return newPortableWire(conn), nil
 	}
@@ -44,11 +47,11 @@ func openWire(conn *net.UDPConn, n int) (wire, error) {
 	return w, nil
 }
 
-func openLinuxWire(conn *net.UDPConn, n int) (wire, error) {
+func openLinuxWire(conn *net.UDPConn, n int, c calls) (wire, error) {
 	if conn.RemoteAddr() != nil {
-		return newLinuxWire(conn, n, kernel{})
+		return newLinuxWire(conn, n, c)
 	}
-	return newPollWire(conn, n, kernel{})
+	return newPollWire(conn, n, c)
 }
 
 func newLinuxWire(conn *net.UDPConn, n int, c calls) (*linuxWire, error) {
@@ -67,7 +70,7 @@ func newRawWire(conn *net.UDPConn, raw syscall.RawConn, n int, c calls) (*linuxW
 	}
 	var mode sendMode
 	var setup error
-	if err := raw.Control(func(fd uintptr) { mode, setup = s.setUp(int(fd)) }); err != nil {
+	if err := raw.Control(func(fd uintptr) { mode, setup = s.setUp(int(fd), c) }); err != nil {
 		return nil, err
 	}
 	if setup != nil {
@@ -83,13 +86,13 @@ func newRawWire(conn *net.UDPConn, raw syscall.RawConn, n int, c calls) (*linuxW
 }
 
 // setUp sets the socket's options, and finds out how packets may be sent. Those options that only make it better may fail.
-func (s *socket) setUp(fd int) (sendMode, error) {
+func (s *socket) setUp(fd int, c calls) (sendMode, error) {
 	family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
 	if err != nil {
 		return 0, os.NewSyscallError("getsockopt SO_DOMAIN", err)
 	}
 	s.four = family == unix.AF_INET
-	if lacks(unix.SYS_RECVMMSG, fd) {
+	if c.lacks(unix.SYS_RECVMMSG, fd) {
 		return 0, os.NewSyscallError("recvmmsg", unix.ENOSYS)
 	}
 	// Nothing leaves with DF: a path with a smaller MTU then makes fragments rather than a black hole.
@@ -100,7 +103,7 @@ func (s *socket) setUp(fd int) (sendMode, error) {
 	if !s.connected {
 		s.setUpShared(fd)
 	}
-	if lacks(unix.SYS_SENDMMSG, fd) {
+	if c.lacks(unix.SYS_SENDMMSG, fd) {
 		return sendSingly, nil
 	}
 	if _, err := unix.GetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT); err != nil { // it is there since Linux 4.18
@@ -116,19 +119,6 @@ func (s *socket) setUpShared(fd int) {
 		_ = unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_RECVPKTINFO, 1)
 	}
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1)
-	// The forced size needs a capability, the other is cut to net.core.rmem_max.
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, socketBuffer) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, socketBuffer)
-	}
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, socketBuffer) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, socketBuffer)
-	}
-}
-
-// lacks says whether the system has no such call for many messages, or forbids it. It asks for none.
-func lacks(call uintptr, fd int) bool {
-	_, _, errno := unix.Syscall6(call, uintptr(fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
-	return errno == unix.ENOSYS || errno == unix.EPERM
 }
 
 // String tells how packets are sent.

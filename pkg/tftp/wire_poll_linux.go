@@ -31,9 +31,9 @@ type pollWire struct {
 	woken  atomic.Bool
 }
 
-// newPollWire takes the socket over from conn, which it closes.
+// newPollWire takes the socket over from conn, which it closes. If it returns an error, conn is as it was.
 func newPollWire(conn *net.UDPConn, n int, c calls) (*pollWire, error) {
-	d, err := detach(conn)
+	d, err := duplicate(conn)
 	if err != nil {
 		return nil, err
 	}
@@ -42,11 +42,12 @@ func newPollWire(conn *net.UDPConn, n int, c calls) (*pollWire, error) {
 		_ = unix.Close(d.fd) // nothing was sent
 		return nil, err
 	}
-	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	event, err := c.eventfd()
 	if err != nil {
 		_ = unix.Close(d.fd) // nothing was sent
 		return nil, os.NewSyscallError("eventfd", err)
 	}
+	_ = conn.Close() // which takes the socket out of Go's poller; it goes on as d
 	p := &pollWire{linuxWire: w, socket: d, event: os.NewFile(uintptr(event), "eventfd")}
 	p.poll = [2]unix.PollFd{{Fd: int32(d.fd), Events: unix.POLLIN}, {Fd: int32(event), Events: unix.POLLIN}}
 	return p, nil
@@ -58,8 +59,8 @@ type descriptor struct {
 	closed atomic.Bool
 }
 
-// detach takes the socket out of Go's poller.
-func detach(conn *net.UDPConn) (*descriptor, error) {
+// duplicate returns another descriptor of the socket.
+func duplicate(conn *net.UDPConn) (*descriptor, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil, err
@@ -72,7 +73,6 @@ func detach(conn *net.UDPConn) (*descriptor, error) {
 	if failed != nil {
 		return nil, os.NewSyscallError("fcntl F_DUPFD_CLOEXEC", failed)
 	}
-	_ = conn.Close() // the socket goes on
 	return &descriptor{fd: fd}, nil
 }
 

@@ -48,8 +48,6 @@ func newPortableWire(conn *net.UDPConn) wire {
 		w.bound = addr.As16()
 	}
 	if !w.connected {
-		_ = conn.SetReadBuffer(socketBuffer)
-		_ = conn.SetWriteBuffer(socketBuffer)
 		// Some systems can't tell where a packet was sent to. Theirs is then the choice of where answers come from.
 		if w.four {
 			_ = ipv4.NewPacketConn(conn).SetControlMessage(ipv4.FlagDst, true)

@@ -40,11 +40,14 @@ func (m sendMode) String() string {
 	return [...]string{"sendmsg", "sendmmsg", "sendmmsg with UDP_SEGMENT"}[m]
 }
 
-// calls are the calls of the system that send.
+// calls are the calls of the system that send, and those that it may lack or forbid.
 type calls interface {
 	sendmsg(fd uintptr, m *unix.Msghdr) syscall.Errno
 	// sendmmsg returns how many of the messages went; if none, why the first did not.
 	sendmmsg(fd uintptr, m []mmsghdr) (int, syscall.Errno)
+	// lacks says whether the system has no such call for many messages, or forbids it.
+	lacks(call uintptr, fd int) bool
+	eventfd() (fd int, err error)
 }
 
 // kernel makes the calls. They don't wait.
@@ -60,6 +63,14 @@ func (kernel) sendmmsg(fd uintptr, m []mmsghdr) (int, syscall.Errno) {
 		unix.MSG_DONTWAIT, 0, 0)
 	return int(n), errno
 }
+
+// lacks asks for no message.
+func (kernel) lacks(call uintptr, fd int) bool {
+	_, _, errno := unix.Syscall6(call, uintptr(fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
+	return errno == unix.ENOSYS || errno == unix.EPERM
+}
+
+func (kernel) eventfd() (fd int, err error) { return unix.Eventfd(0, unix.EFD_CLOEXEC) }
 
 // An outbox holds the packets of one flush. All that it points to, it keeps for ever, but for the payloads.
 type outbox struct {

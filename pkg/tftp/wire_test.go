@@ -40,6 +40,7 @@ func openWired(t testing.TB, open func(*net.UDPConn) (wire, error), network, add
 	}
 	conn := c.(*net.UDPConn)
 	port := conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	enlarge(conn)
 	w, err := open(conn)
 	if err != nil {
 		t.Fatal(err)

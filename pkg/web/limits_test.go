@@ -241,7 +241,12 @@ func TestStalledReaders(t *testing.T) {
 			}, web.Options{StallTimeout: 50 * time.Millisecond})
 			c := s.dial(t, "")
 			send(t, c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-			err := <-failed
+			var err error
+			select {
+			case err = <-failed:
+			case <-time.After(patience):
+				t.Fatal("the answer has not ended")
+			}
 			if err == nil || !strings.Contains(err.Error(), "the client took less than 1 MiB in 50ms") {
 				t.Errorf("the answer ended with %v", err)
 			}

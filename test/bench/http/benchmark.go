@@ -30,9 +30,10 @@ type benchmark struct {
 
 // A situation is a file, and how many fetch it at once.
 type situation struct {
-	name    string
-	file    *content
-	clients int
+	name      string
+	file      *content
+	clients   int
+	keepAlive bool // one file after the other on a connection; else each on a new one
 }
 
 func newBenchmark(o options) (*benchmark, error) {
@@ -55,12 +56,15 @@ func newBenchmark(o options) (*benchmark, error) {
 		return nil, err
 	}
 	b := &benchmark{options: o}
-	for _, file := range []struct {
-		name string
-		*content
-	}{{"1 MiB", loader}, {"512 MiB", image}} {
+	for _, kind := range []struct {
+		file      *content
+		format    string
+		keepAlive bool
+	}{
+		{loader, "1 MiB, %d clients", true}, {loader, "1 MiB, %d clients, new connections", false}, {image, "512 MiB, %d clients", true},
+	} {
 		for _, clients := range []int{1, 32, 256} {
-			c := situation{fmt.Sprintf("%s, %d clients", file.name, clients), file.content, clients}
+			c := situation{fmt.Sprintf(kind.format, clients), kind.file, clients, kind.keepAlive}
 			if wanted.MatchString(c.name) {
 				b.cases = append(b.cases, c)
 			}
@@ -131,7 +135,7 @@ func (b *benchmark) measure(ctx context.Context, s *subject, r *measure.Running,
 	var failed error
 	watch := measure.WatchMemory(ctx, r.PID)
 	o, err := load{
-		server: s.address, path: s.path(c.file), file: c.file, clients: c.clients, time: b.time, keepAlive: b.keepAlive, gone: r.Gone,
+		server: s.address, path: s.path(c.file), file: c.file, clients: c.clients, time: b.time, keepAlive: c.keepAlive, gone: r.Gone,
 		measure: func() {
 			took, err := r.CPUTime()
 			cpu, failed = append(cpu, took), errors.Join(failed, err)

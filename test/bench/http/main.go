@@ -44,7 +44,7 @@ type options struct {
 	work, result                            string
 	rounds                                  int
 	time                                    time.Duration
-	quick, keepAlive                        bool
+	quick                                   bool
 	only, server                            string
 }
 
@@ -61,7 +61,6 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&o.rounds, "rounds", 5, "how often each figure is measured; the median counts")
 	flags.DurationVar(&o.time, "time", 3*time.Second, "how long each measurement takes")
 	flags.BoolVar(&o.quick, "quick", false, "one short round, to see that all of it works")
-	flags.BoolVar(&o.keepAlive, "keep-alive", false, "fetch one file after the other on one connection")
 	flags.StringVar(&o.only, "run", "", "`REGEXP` of the cases to run, such as '512 MiB, 32 clients'")
 	flags.StringVar(&o.server, "server", "", "`NAME` of the only server to measure, to profile it, say")
 	if err := flags.Parse(args); err != nil {
@@ -100,12 +99,8 @@ func (b *benchmark) header(ctx context.Context) string {
 	if b.quick {
 		kind = "One short round: to see that it works, not to compare"
 	}
-	connections := "a new connection for each file"
-	if b.keepAlive {
-		connections = "one file after the other on a connection"
-	}
-	fmt.Fprintf(&text, "%s, %s; %s. In brackets: times nginx's figure.\n\n- Machine: %s\n- CPU times: %s\n- Servers: ",
-		kind, time.Now().UTC().Format(time.DateOnly), connections, measure.Machine(), measure.CPUTimes("nothing here"))
+	fmt.Fprintf(&text, "%s, %s. In brackets: times nginx's figure.\n\n- Machine: %s\n- CPU times: %s\n- Servers: ",
+		kind, time.Now().UTC().Format(time.DateOnly), measure.Machine(), measure.CPUTimes("nothing here"))
 	for i, s := range b.subjects {
 		if i > 0 {
 			text.WriteString(", ")
