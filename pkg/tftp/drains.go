@@ -13,19 +13,19 @@ import (
 // another shard is lost.
 type drains struct {
 	mu   sync.Mutex
-	busy map[*shard]context.Context // those that have transfers, or may get some, with what stops each
-	idle map[*shard]struct{}        // those that stop and have none left
+	busy map[*shard]func() error // those that have transfers, or may get some; an error says that one stops
+	idle map[*shard]struct{}     // those that stop and have none left
 }
 
 func newDrains() *drains {
-	return &drains{busy: map[*shard]context.Context{}, idle: map[*shard]struct{}{}}
+	return &drains{busy: map[*shard]func() error{}, idle: map[*shard]struct{}{}}
 }
 
 // begin takes a shard that serves until ctx ends.
 func (d *drains) begin(ctx context.Context, s *shard) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.busy[s] = ctx
+	d.busy[s] = ctx.Err
 }
 
 // drained takes the news that a shard which stops has no transfers left, and says whether its socket may close. If not, the
@@ -37,8 +37,8 @@ func (d *drains) drained(s *shard) bool {
 		d.leave(s)
 		d.idle[s] = struct{}{}
 	}
-	for _, ctx := range d.busy {
-		if ctx.Err() != nil {
+	for _, stops := range d.busy {
+		if stops() != nil {
 			return false
 		}
 	}
