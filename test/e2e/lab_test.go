@@ -215,6 +215,7 @@ func (l *lab) dhcp(t *testing.T, file, ipxeFile string) {
 
 // whenServed waits until the server under test has served a name, and then calls do.
 func (l *lab) whenServed(t *testing.T, name string, do func()) {
+	t.Helper()
 	for tick := time.NewTicker(50 * time.Millisecond); ; {
 		select {
 		case <-tick.C:
