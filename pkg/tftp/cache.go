@@ -75,8 +75,8 @@ type chunk struct {
 	inLoad *list.Element // nil: not in cache.begun
 }
 
-// newCache returns a cache that holds as many bytes as budget says. Loads are overdue after patience. do has work done by a goroutine, and what that returns
-// by the loop. flush is called before a buffer is used again that packets may refer to.
+// newCache returns a cache that holds as many bytes as budget says. Loads are overdue after patience. do has work done by a
+// goroutine, and what that returns by the loop. flush is called before a buffer is used again that packets may refer to.
 func newCache(budget int, patience time.Duration, do func(work func() (then func())), flush func()) *cache {
 	return &cache{
 		most: max(budget/chunkSize, minChunks), patience: patience, do: do, flush: flush,
