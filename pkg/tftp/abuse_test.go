@@ -15,9 +15,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// A reader that counts what is taken from it.
+// A meteredReader counts what is taken from it.
 type meteredReader struct {
 	io.Reader
 
@@ -174,7 +175,7 @@ func TestUnlimitedNetworks(t *testing.T) {
 			v.send(n, optionRequest)
 			synctest.Wait()
 		}
-		if diff := cmp.Diff([]peer{numbered(1), numbered(77), numbered(1)}, answered, cmp.Comparer(func(a, b peer) bool { return a == b })); diff != "" {
+		if diff := cmp.Diff([]peer{numbered(1), numbered(77), numbered(1)}, answered, cmpopts.EquateComparable(peer{})); diff != "" {
 			t.Errorf("answered (-want +got):\n%s", diff)
 		}
 		if n := v.server.books.transfers; n != 2 {

@@ -101,7 +101,7 @@ func (b *benchmark) run(ctx context.Context) (*measure.Table, string, error) {
 		}
 	}()
 	for _, s := range b.subjects {
-		r, err := s.start(ctx, filepath.Join(b.work, "logs"))
+		r, err := s.Start(ctx, filepath.Join(b.work, "logs"))
 		if err != nil {
 			return nil, "", err
 		}

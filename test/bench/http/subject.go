@@ -67,10 +67,6 @@ func (o options) subjects(files string, all []*content) (found []*subject, err e
 	return found, nil
 }
 
-func (s *subject) start(ctx context.Context, logs string) (*measure.Running, error) {
-	return s.Start(ctx, logs)
-}
-
 // await fetches a file until it comes, and looks at each byte.
 func (s *subject) await(r *measure.Running, file *content) error {
 	var last *outcome
