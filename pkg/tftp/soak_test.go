@@ -243,12 +243,17 @@ func (s *soak) catchUp() {
 		c.mustFetch("memory", c.send)
 		c.close()
 	}
-	// And these are under way when the server stops.
-	for range 16 {
-		c := s.client(random, netip.MustParseAddr("127.0.0.1"), s.sessions+1)
+	// And this one is under way when the server stops: it has come in, and its handler waits.
+	c := s.client(random, netip.MustParseAddr("127.0.0.1"), s.sessions+1)
+	defer c.close()
+	before := s.counts[s.sessions+1].opened.Load()
+	for deadline := time.Now().Add(soakPatience); s.counts[s.sessions+1].opened.Load() == before; {
+		if time.Now().After(deadline) {
+			s.t.Error("a request that was sent again and again did not come in")
+			return
+		}
 		c.request("blocks")
-		c.request("late")
-		c.close()
+		c.hear(10 * time.Millisecond)
 	}
 }
 
