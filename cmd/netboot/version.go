@@ -23,8 +23,15 @@ func newVersion() *cobra.Command {
 	}
 }
 
-// version is what the Go tool stamped into the program: a tag, or a pseudo-version of the commit.
+// released is the version of a build for a release: hack/image.sh has the linker set it (-X main.released=v1.2.3).
+var released string //nolint:gochecknoglobals // the linker can set nothing else
+
+// version is the version of the release; else what the Go tool stamped into the program: a tag, or a pseudo-version of the
+// commit.
 func version() string {
+	if released != "" {
+		return released
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}
