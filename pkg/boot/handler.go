@@ -37,6 +37,7 @@ type Options struct {
 	Addresses Addresses
 	Tokens    Tokens      // nil: nobody gets a config of access Token
 	Log       logr.Logger // zero: no log
+	Instance  string      // what ProbeName holds: so a probe knows who answered
 }
 
 // Handler answers boot requests over TFTP and HTTP.
@@ -48,6 +49,7 @@ type Handler struct {
 	tokens    Tokens
 	log       logr.Logger
 	hints     *hints
+	instance  string
 }
 
 // New returns a Handler.
@@ -60,6 +62,7 @@ func New(o Options) *Handler {
 		tokens:    o.Tokens,
 		log:       o.Log,
 		hints:     newHints(),
+		instance:  o.Instance,
 	}
 }
 

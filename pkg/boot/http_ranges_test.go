@@ -183,7 +183,7 @@ func TestNoAnswerIsNoEmptyFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	wantNil(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	wantNil(t, conn.SetDeadline(time.Now().Add(patience)))
 	_, err = io.WriteString(conn, "GET /lab/slow/slow.img HTTP/1.1\r\nHost: x\r\n\r\n")
 	wantNil(t, err)
 	wantNil(t, conn.(*net.TCPConn).CloseWrite())

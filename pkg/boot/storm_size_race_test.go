@@ -6,4 +6,4 @@
 package boot_test
 
 // stormBytes is the size of the file of TestStorm. The race detector looks at each byte of the 1000 copies.
-const stormBytes = 4 << 20
+const stormBytes = 1 << 20

@@ -12,13 +12,13 @@ import (
 	"github.com/netboot-operator/netboot-operator/pkg/tftp"
 )
 
-// ProbeName is the name that a readiness probe asks for by TFTP. It gets an empty file, and leaves no trace.
+// ProbeName is the name that a readiness probe asks for by TFTP. It gets [Options.Instance], and leaves no trace.
 const ProbeName = ".netboot/self-probe"
 
 // ServeTFTP implements tftp.Handler.
 func (h *Handler) ServeTFTP(ctx context.Context, r *tftp.Request) (*tftp.Body, error) {
 	if r.Name == ProbeName {
-		return &tftp.Body{Bytes: []byte{}, Unrecorded: true}, nil
+		return &tftp.Body{Bytes: []byte(h.instance), Unrecorded: true}, nil
 	}
 	file, err := h.Open(ctx, &Request{
 		Name:   r.Name,

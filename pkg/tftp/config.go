@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,6 +84,12 @@ type Options struct {
 	// Ports says from which ports transfers are served. Default: all from the listening port.
 	Ports Ports
 
+	// Neighbours is a name under which sockets with the same address find each other, those of other processes with the same
+	// user too: see [ListenShared]. Packets then reach the transfer that they belong to whichever socket gets them, and a
+	// server that stops hands on the requests that still come in. All of them must serve the same files. On Linux they find
+	// each other in the network namespace. Default: none, and each socket is on its own; at most 32 letters, digits and "-".
+	Neighbours string
+
 	// ShutdownGrace is how long transfers may go on when the server stops. Default 1 min; 1 ns to 24 h.
 	ShutdownGrace time.Duration
 	// Log gets our own faults as errors, and the end of each transfer at V(1). Default: nothing is logged.
@@ -103,6 +110,8 @@ type bound struct {
 	preset, least, most int64
 	source              string
 }
+
+var reNeighbours = regexp.MustCompile("^[A-Za-z0-9-]{0,32}$")
 
 // withDefaults returns o with its zero values replaced, or says which value is out of bounds.
 func (o Options) withDefaults() (Options, error) {
@@ -129,6 +138,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if err := o.settleTimes(); err != nil {
 		return o, err
+	}
+	if !reNeighbours.MatchString(o.Neighbours) {
+		return o, fmt.Errorf("%s=%q: must be at most 32 letters, digits and -", "Neighbours", o.Neighbours)
 	}
 	var err error
 	if o.UnlimitedNetworks, err = plainNetworks("UnlimitedNetworks", o.UnlimitedNetworks); err != nil {

@@ -26,6 +26,9 @@ type metrics struct {
 	unprovenBytes, overflows                prometheus.Counter
 	lostObservations                        prometheus.Counter
 
+	neighbours                prometheus.Gauge
+	given, taken, undelivered prometheus.Counter // packets
+
 	duration, firstByte, roundTrip prometheus.Histogram
 }
 
@@ -55,6 +58,11 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m.unprovenBytes = m.counter("unproven_bytes_total", "UDP payload sent to clients that had not answered yet.")
 	m.overflows = m.counter("receive_queue_overflows_total", "Packets that the system dropped because the socket's queue was full.")
 	m.lostObservations = m.counter("observations_dropped_total", "Records of requests that the observer was too slow for.")
+	m.neighbours = m.gauge("neighbours", "Other sockets with the same address that packets can be handed to, of all sockets together.")
+	m.given = m.counter("neighbour_packets_given_total", "Clients' packets handed to a neighbour.")
+	m.taken = m.counter("neighbour_packets_taken_total", "Clients' packets that a neighbour handed over.")
+	m.undelivered = m.counter("neighbour_packets_undelivered_total",
+		"Clients' packets that a neighbour did not take, and notes of neighbours that can't be read.")
 	m.duration = m.histogram("transfer_duration_seconds",
 		"Time from the request to the last ACK, complete transfers only.", 0.001, 4, 10) // 1 ms to 262 s
 	m.firstByte = m.histogram("first_byte_seconds",
@@ -151,12 +159,14 @@ type tally struct {
 	dropped        [dropReasons]uint64 // packets
 	hasDropped     bool
 
+	given, taken, undelivered uint64 // packets, to and from neighbours
+
 	// These are not sums but how things stand, in this loop alone.
-	active, unproven int
-	overflows        uint64
-	told             struct { // what metrics.add was given last
-		active, unproven int
-		overflows        uint64
+	active, unproven, neighbours int
+	overflows                    uint64
+	told                         struct { // what metrics.add was given last
+		active, unproven, neighbours int
+		overflows                    uint64
 	}
 }
 
@@ -170,8 +180,8 @@ func (m *metrics) add(t *tally) {
 	if m != nil {
 		m.take(t)
 	}
-	next := tally{active: t.active, unproven: t.unproven, overflows: t.overflows}
-	next.told.active, next.told.unproven, next.told.overflows = t.active, t.unproven, t.overflows
+	next := tally{active: t.active, unproven: t.unproven, neighbours: t.neighbours, overflows: t.overflows}
+	next.told.active, next.told.unproven, next.told.neighbours, next.told.overflows = t.active, t.unproven, t.neighbours, t.overflows
 	*t = next
 }
 
@@ -187,6 +197,9 @@ func (m *metrics) take(t *tally) {
 		{m.retransmits, t.retransmits},
 		{m.duplicateACKs, t.duplicateACKs},
 		{m.overflows, t.overflows - t.told.overflows},
+		{m.given, t.given},
+		{m.taken, t.taken},
+		{m.undelivered, t.undelivered},
 	} {
 		if c.n > 0 {
 			c.counter.Add(float64(c.n))
@@ -197,6 +210,9 @@ func (m *metrics) take(t *tally) {
 	}
 	if t.unproven != t.told.unproven {
 		m.unproven.Add(float64(t.unproven - t.told.unproven))
+	}
+	if t.neighbours != t.told.neighbours {
+		m.neighbours.Add(float64(t.neighbours - t.told.neighbours))
 	}
 	if t.hasDropped {
 		for reason, n := range t.dropped {

@@ -65,6 +65,9 @@ func (s *Server) timing(asked time.Duration) timing {
 // ERROR 0, and Serve returns nil when all have ended. The error says what broke conn, or that a handler did not return
 // although its context had ended.
 //
+// With [Options.Neighbours], requests go to a neighbour instead, and Serve takes the socket out of those that Linux shares the
+// clients out among before it closes it, so that no packet is lost.
+//
 // Serve may be called for several connections at once (see [Listen]), which then share the limits. Each is served by a loop
 // and a cache of its own. Those of one address should get the same ctx: calls whose ctx has ended keep their sockets until all
 // of them have ended their transfers, because Linux shares the clients out anew when one socket of several closes.
@@ -83,7 +86,9 @@ func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {
 	observing.Go(func() { records.run(s.observe) })
 
 	x := newShard(context.WithoutCancel(ctx), s, w, records.add)
+	part := s.join(ctx, x, conn.LocalAddr())
 	err = x.run(ctx, s.options.ShutdownGrace)
+	part()
 	if err != nil {
 		err = fmt.Errorf("serve TFTP on %v: %w", conn.LocalAddr(), err)
 	}
@@ -91,6 +96,28 @@ func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {
 	records.close()
 	observing.Wait()
 	return err
+}
+
+// join has a shard find its neighbours. The caller calls part when the shard's loop has ended.
+func (s *Server) join(ctx context.Context, x *shard, address net.Addr) (part func()) {
+	if s.options.Neighbours == "" {
+		return func() {}
+	}
+	p, err := openPost(ctx, s.options.Neighbours, address.String())
+	if err != nil {
+		s.options.Log.Info("Other servers of this address can't be found: transfers may be lost when one of them starts or stops",
+			"address", address.String(), "reason", err.Error())
+		return func() {}
+	}
+	x.neighbours = newNeighbours(p, &x.tally)
+	x.do(func() func() { //nolint:contextcheck // transfers outlive ctx
+		x.correspond(p)
+		return nil
+	})
+	return func() {
+		p.close()
+		x.neighbours, x.tally.neighbours = nil, 0
+	}
 }
 
 // noteBuffer takes the size of a socket's receive queue, which Linux bounds for who has no CAP_NET_ADMIN. 0: not known.

@@ -23,6 +23,7 @@ type session struct {
 	cancel context.CancelFunc // ends the handler's context; nil: it has none of its own
 	opened bool               // the handler has returned
 	over   bool               // the session has ended; a handler that still runs no longer matters
+	handed bool               // another socket got the request, and gets what follows
 
 	body     *Body
 	content  content

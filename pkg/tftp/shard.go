@@ -43,6 +43,8 @@ type shard struct {
 	tally    tally
 	header   [headerLen]byte // of the DATA packet that is being sent
 
+	neighbours *neighbours // nil: there are none, and will be none
+
 	pending int // what do has begun and not ended
 	record  func(Record) (taken bool)
 }
@@ -68,8 +70,12 @@ func (s *shard) run(ctx context.Context, grace time.Duration) error {
 	s.server.drains.begin(ctx, s)
 	defer s.server.drains.end(s)
 	deadline := time.Duration(-1)
+	s.meet()
 	for {
 		pause := sooner(sooner(s.wheel.pause(s.now), s.fresh.pause(s.now)), s.cache.pause(s.now))
+		if s.neighbours != nil {
+			pause = sooner(pause, s.neighbours.pause(s.now))
+		}
 		if deadline >= 0 {
 			pause = sooner(pause, max(0, deadline-s.now))
 		}
@@ -82,6 +88,7 @@ func (s *shard) run(ctx context.Context, grace time.Duration) error {
 		s.cache.tick(s.now)
 		if ctx.Err() != nil && !s.draining {
 			s.draining, deadline = true, s.now+grace
+			s.announce() //nolint:contextcheck // transfers outlive ctx
 		}
 		for i := range datagrams {
 			s.take(i, &datagrams[i]) //nolint:contextcheck // transfers outlive ctx
@@ -94,9 +101,11 @@ func (s *shard) run(ctx context.Context, grace time.Duration) error {
 			s.endAll(OutcomeShutdown, nil)
 			deadline = -1
 		}
+		s.attend() //nolint:contextcheck // transfers outlive ctx
 		s.wire.flush()
 		s.settle()
 		if s.draining && len(s.sessions) == 0 && s.server.drains.drained(s) {
+			s.depart() //nolint:contextcheck // it takes what is left
 			return nil
 		}
 	}
@@ -155,6 +164,9 @@ func (s *shard) take(i int, d *datagram) {
 	case opACK, opError:
 		x := s.sessions[d.from]
 		r, ok := parseReply(d.data)
+		if x == nil && ok && s.stray(d) {
+			return
+		}
 		if x == nil || x.port != nil || !ok {
 			s.tally.drop(dropNotARequest)
 			return
@@ -174,13 +186,28 @@ func (s *shard) ask(i int, d *datagram) {
 		s.tally.drop(dropNotARequest)
 		return
 	}
-	if old := s.sessions[d.from]; old != nil {
-		if old.packet == string(d.data) && !old.lapsed() {
-			old.asked()
-			return
-		}
-		old.end(old.replaced(), nil)
+	if s.known(d) || s.pass(i, d) {
+		return
 	}
+	s.begin(r, d, s.wire.destination(i), false)
+}
+
+// known says whether a request is one of a session, which then has been told. One that a session gives way to is not.
+func (s *shard) known(d *datagram) bool {
+	old := s.sessions[d.from]
+	if old == nil {
+		return false
+	}
+	if old.packet == string(d.data) && !old.lapsed() {
+		old.asked()
+		return true
+	}
+	old.end(old.replaced(), nil)
+	return false
+}
+
+// begin begins a session for a request, within the limits.
+func (s *shard) begin(r request, d *datagram, to destination, handedOn bool) {
 	if s.draining {
 		s.tally.drop(dropDraining)
 		return
@@ -194,13 +221,13 @@ func (s *shard) ask(i int, d *datagram) {
 		s.tally.drop(reason)
 		return
 	}
-	to := s.wire.destination(i)
 	x := &session{
 		shard:   s,
 		route:   route{peer: d.from},
 		request: Request{Name: r.name, Mode: r.mode, Options: r.options, Client: client},
 		packet:  string(d.data),
 		arrived: s.now,
+		handed:  handedOn,
 	}
 	if to.local.IsValid() {
 		x.route.local = to.local.As16()

@@ -31,7 +31,7 @@ const (
 	soakWorkers = 128
 	soakSockets = 2
 	// soakPatience is how long a client that must be served tries: there may be more to do than the machine can.
-	soakPatience = 12 * patience
+	soakPatience = 5 * patience
 	// soakSlack is how much more memory may be in use afterwards, in bytes: for what has a bound of its own, such as the
 	// addresses that a server remembers.
 	soakSlack = 12 << 20

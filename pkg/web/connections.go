@@ -5,6 +5,7 @@ package web
 
 import (
 	"container/list"
+	"context"
 	"net"
 	"net/netip"
 	"sync"
@@ -228,6 +229,27 @@ func (x *connections) unwait(c *conn) {
 func (x *connections) become(c *conn, s state) {
 	x.metrics.became(c.state, s)
 	c.state = s
+}
+
+// empty waits until no connection waits for a request, for a time at most.
+func (x *connections) empty(ctx context.Context, most time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		x.mu.Lock()
+		n := x.waiting.Len()
+		x.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // tell wakes up who waits for room.

@@ -15,8 +15,27 @@ import (
 // Listen opens a socket whose connections notice when their client has vanished: the system asks it, from when it has been
 // silent for 15 s on. Connections inherit that from the socket, which spares each of them four system calls.
 func Listen(ctx context.Context, address string) (net.Listener, error) {
-	config := net.ListenConfig{KeepAlive: -1, Control: keepAlive}
+	return listen(ctx, address, false)
+}
+
+// listen opens a socket. Where several are allowed at one address, Linux shares the connections out.
+func listen(ctx context.Context, address string, several bool) (net.Listener, error) {
+	config := net.ListenConfig{KeepAlive: -1, Control: func(network, address string, raw syscall.RawConn) error {
+		if several {
+			if err := reusePort(raw); err != nil {
+				return err
+			}
+		}
+		return keepAlive(network, address, raw)
+	}}
 	return config.Listen(ctx, "tcp", address)
+}
+
+func reusePort(raw syscall.RawConn) (err error) {
+	failed := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	})
+	return cmp.Or(err, failed)
 }
 
 func keepAlive(_, _ string, raw syscall.RawConn) (err error) {

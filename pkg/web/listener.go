@@ -38,10 +38,13 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close stops Accept, also where it waits for room.
-func (l *listener) Close() error {
-	l.once.Do(func() { close(l.stop) })
-	return l.Listener.Close()
+// Close stops Accept, also where it waits for room. Only the first call does anything: net/http has one of its own.
+func (l *listener) Close() (err error) {
+	l.once.Do(func() {
+		close(l.stop)
+		err = l.Listener.Close()
+	})
+	return err
 }
 
 func noDescriptors(err error) bool {

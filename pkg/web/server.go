@@ -12,10 +12,15 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
 )
+
+// lastRequests is how long connections that wait for a request stay open when the server stops. To close one at the moment when
+// its client sends would lose that request.
+const lastRequests = time.Second
 
 // A Server answers HTTP requests.
 type Server struct {
@@ -38,8 +43,9 @@ func New(handler http.Handler, o Options) (*Server, error) {
 	return &Server{options: o, handler: handler, metrics: m, conns: newConnections(o, m)}, nil
 }
 
-// Serve answers what comes to l until ctx ends, and then waits for answers under way up to the grace. It closes l. With a
-// configuration, clients are to speak TLS. It may be called for several listeners: the limits hold for all together.
+// Serve answers what comes to l until ctx ends, and then waits for answers under way up to the grace. It closes l at once: with
+// [ListenShared], the others who have it take what comes then. Clients that are about to send another request on a connection
+// get a moment to, and are told to open another the next time. With a configuration, clients are to speak TLS. It may be called for several listeners: the limits hold for all together.
 func (s *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) error {
 	l = newListener(l, s.conns)
 	if config != nil {
@@ -47,8 +53,14 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) 
 		config.NextProtos = []string{"http/1.1"}
 		l = tls.NewListener(l, config)
 	}
+	var draining atomic.Bool
 	server := &http.Server{
-		Handler:           http.HandlerFunc(s.answer),
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if draining.Load() {
+				w.Header().Set("Connection", "close")
+			}
+			s.answer(w, r)
+		}),
 		ReadHeaderTimeout: s.options.HeaderTimeout,
 		IdleTimeout:       s.options.IdleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
@@ -64,6 +76,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) 
 	stop := context.AfterFunc(ctx, func() {
 		deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.ShutdownGrace)
 		defer cancel()
+		draining.Store(true)
+		_ = l.Close() // what is in its queue is the others', or lost
+		s.conns.empty(deadline, lastRequests)
 		err := server.Shutdown(deadline)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = server.Close() // the grace is over: cut what still runs

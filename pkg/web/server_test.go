@@ -29,7 +29,8 @@ import (
 	"github.com/netboot-operator/netboot-operator/pkg/web"
 )
 
-const patience = 20 * time.Second
+// patience bounds the wait for what takes milliseconds, but where others have all the processors.
+const patience = 2 * time.Minute
 
 // A lab is a server on a socket of the loopback interface.
 type lab struct {
