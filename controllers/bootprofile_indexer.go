@@ -23,6 +23,8 @@ type BootProfileIndexer struct {
 	references *referenceReader
 	changes    *referenceWatch
 	fill       *fill
+	snapshot   *Snapshot
+	known      []index.Key // what was in the index before
 }
 
 // Reconcile brings one BootProfile's index entry up to date.
@@ -41,6 +43,7 @@ func (r *BootProfileIndexer) Reconcile(ctx context.Context, req ctrl.Request) (c
 	}
 	indexProfile(r.Index, r.Keeper, index.Key(req.String()), profile, from)
 	r.fill.note(kindBootProfile, req.NamespacedName)
+	r.snapshot.touch()
 	return ctrl.Result{}, err
 }
 
@@ -62,6 +65,7 @@ func (r *BootProfileIndexer) setup(mgr ctrl.Manager) error {
 		Named("bootprofile-indexer").
 		For(&v1alpha1.BootProfile{}, builder.WithPredicates(specChanged())).
 		WatchesRawSource(r.changes.changes(kindSecret, profilesReferring)).
+		WatchesRawSource(enqueue(r.known)).
 		WithOptions(everyPod()).
 		Complete(r)
 }

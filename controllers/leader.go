@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection"
@@ -22,12 +23,18 @@ import (
 	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
 )
 
+// leaderLease is the name of the Lease that its holder leads with.
+const leaderLease = "netboot-operator"
+
 // Timing of the election, the defaults of Kubernetes' own components.
 const (
 	leaseDuration = 15 * time.Second
 	renewDeadline = 10 * time.Second
 	retryPeriod   = 2 * time.Second
 )
+
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=create,namespace=system
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,resourceNames=netboot-operator,verbs=get;update,namespace=system
 
 // Leader takes part in the election of the pod that reports. It is not the manager's own election because that one ends
 // the process when the lease can't be renewed; a pod that lost the API server must go on serving.
@@ -44,22 +51,23 @@ type Leader struct {
 }
 
 // newLeader returns a Leader that has not yet stood for election. namespace is that of the lease.
-func newLeader(config *rest.Config, namespace string, reader client.Reader, log logr.Logger) (*Leader, error) {
+func newLeader(config *rest.Config, namespace string, owners []metav1.OwnerReference, api client.Client, log logr.Logger) (*Leader, error) {
 	host, err := os.Hostname()
 	if err != nil {
 		return nil, fmt.Errorf("name this pod for the election: %w", err)
 	}
-	lock, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, namespace, "netboot-operator",
+	lock, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, namespace, leaderLease,
 		resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())}, config, renewDeadline)
 	if err != nil {
 		return nil, fmt.Errorf("prepare the election: %w", err)
 	}
 	l := &Leader{
-		log: log.WithName("leader"), reader: reader,
+		log: log.WithName("leader"), reader: api,
 		machines: make(chan event.GenericEvent), profiles: make(chan event.GenericEvent),
 	}
 	l.config = leaderelection.LeaderElectionConfig{
-		Name: "netboot-operator", Lock: lock, ReleaseOnCancel: true,
+		Name: leaderLease, ReleaseOnCancel: true,
+		Lock:          &ownedLock{Interface: lock, client: api, namespace: namespace, name: leaderLease, owners: owners},
 		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: l.lead,

@@ -25,9 +25,11 @@ type MachineIndexer struct {
 	references *referenceReader
 	changes    *referenceWatch
 	fill       *fill
+	snapshot   *Snapshot
+	known      []index.Key // what was in the index before
 }
 
-// +kubebuilder:rbac:groups=netboot.dev,resources=machines;bootprofiles,verbs=get;list;watch
+// +kubebuilder:rbac:groups=netboot.dev,resources=machines;bootprofiles,verbs=list;watch
 
 // Reconcile brings one Machine's index entry up to date.
 func (r *MachineIndexer) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
@@ -49,6 +51,7 @@ func (r *MachineIndexer) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 		r.Index.Put(entry)
 	}
 	r.fill.note(kindMachine, req.NamespacedName)
+	r.snapshot.touch()
 	return ctrl.Result{}, err
 }
 
@@ -67,6 +70,7 @@ func (r *MachineIndexer) setup(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.BootProfile{}, machinesUsing(mgr.GetClient()), builder.WithPredicates(specChanged())).
 		WatchesRawSource(r.changes.changes(kindConfigMap, machinesReferring)).
 		WatchesRawSource(r.changes.changes(kindSecret, machinesReferring)).
+		WatchesRawSource(enqueue(r.known)).
 		WithOptions(everyPod()).
 		Complete(r)
 }

@@ -31,8 +31,6 @@ type MachineReporter struct {
 
 // +kubebuilder:rbac:groups=netboot.dev,resources=machines/status;bootprofiles/status,verbs=patch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
-// +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
-// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update,namespace=system
 
 // Reconcile brings one Machine's status up to date.
 func (r *MachineReporter) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {

@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	coordinationv1ac "k8s.io/client-go/applyconfigurations/coordination/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -34,7 +35,7 @@ const (
 // maxHoldings bounds the annotation, in bytes: the API server takes 256 KiB of them in all.
 const maxHoldings = 200 << 10
 
-// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=list;watch;patch;delete,namespace=system
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=create;list;watch;patch;delete,namespace=system
 
 // timing says how often pods and leader write. Tests that can't wait have others.
 type timing struct {
@@ -64,6 +65,9 @@ type presence struct {
 	changed   <-chan struct{}
 	timing    timing
 	log       logr.Logger
+	snapshot  *Snapshot               // is told when the API server has answered; nil: nobody is
+	owners    []metav1.OwnerReference // of the Lease
+	caches    staleness
 }
 
 // presenceName returns the name of the Lease of a pod, or of a process that is none.
@@ -86,9 +90,14 @@ func presenceName(pod string) (string, error) {
 	return presencePrefix + strings.Trim(clean, "-"), nil
 }
 
-// run renews the Lease until ctx ends, and then deletes it.
+// run renews the Lease until ctx ends, and then deletes it; or until caches are stale.
 func (p *presence) run(ctx context.Context) error {
-	defer p.leave(ctx)
+	goesOn := false // with the next manager, soon
+	defer func() {
+		if !goesOn {
+			p.leave(ctx)
+		}
+	}()
 	limit := rate.NewLimiter(presencePerSecond, presenceAtOnce)
 	due := time.NewTimer(p.timing.renew)
 	defer due.Stop()
@@ -97,7 +106,11 @@ func (p *presence) run(ctx context.Context) error {
 	for renew := true; ; {
 		text, left := encodeHoldings(p.pulls.holdings())
 		if renew || text != told {
-			err := p.write(ctx, text)
+			version, err := p.write(ctx, text)
+			if stale := p.caches.judge(version, err); stale != nil && ctx.Err() == nil {
+				goesOn = true
+				return stale
+			}
 			switch {
 			case err == nil:
 				told = text
@@ -137,7 +150,9 @@ func (p *presence) logOnce(failed *bool, err error, left int) {
 	*failed = bad
 }
 
-func (p *presence) write(ctx context.Context, text string) error {
+func (p *presence) write(ctx context.Context, text string) (version uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, p.timing.renew)
+	defer cancel()
 	lease := coordinationv1ac.Lease(p.name, p.namespace).
 		WithLabels(map[string]string{presenceLabel: "true"}).
 		WithAnnotations(map[string]string{holdingsAnnotation: text}).
@@ -145,10 +160,14 @@ func (p *presence) write(ctx context.Context, text string) error {
 			WithHolderIdentity(p.name).
 			WithLeaseDurationSeconds(int32(max(p.timing.lasts/time.Second, 1))).
 			WithRenewTime(metav1.NowMicro()))
-	if err := p.client.Apply(ctx, lease, client.FieldOwner(presenceOwner), client.ForceOwnership); err != nil {
-		return fmt.Errorf("renew Lease %s/%s: %w", p.namespace, p.name, err)
+	for _, o := range p.owners {
+		lease.WithOwnerReferences(metav1ac.OwnerReference().WithAPIVersion(o.APIVersion).WithKind(o.Kind).WithName(o.Name).WithUID(o.UID))
 	}
-	return nil
+	if err := p.client.Apply(ctx, lease, client.FieldOwner(presenceOwner), client.ForceOwnership); err != nil {
+		return 0, fmt.Errorf("renew Lease %s/%s: %w", p.namespace, p.name, err)
+	}
+	p.snapshot.contact()
+	return versionOf(lease), nil
 }
 
 // leaveWithin bounds the farewell. Without one, the leader waits until the Lease has expired.

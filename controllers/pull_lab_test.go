@@ -42,7 +42,7 @@ import (
 )
 
 // patience bounds every wait for something that takes milliseconds on an idle computer.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 var server controlplane.Server //nolint:gochecknoglobals // one API server for the package, as controlplane documents
 
@@ -106,7 +106,7 @@ func (l *lab) start(name, dir string) *pod {
 	filled := make(chan struct{})
 	setup := &Pod{
 		Name: name, Index: index.New(), Artifacts: store, Changed: p.events, Namespace: l.namespace, Watched: l.namespace, Tokens: tokens,
-		Serve:  func(ctx context.Context) error { close(filled); <-ctx.Done(); return nil },
+		Filled: func() { close(filled) },
 		timing: l.timing,
 	}
 	if err := setup.Setup(ctx, mgr); err != nil {

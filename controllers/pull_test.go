@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -188,10 +189,32 @@ func TestDeadPodIsSwept(t *testing.T) {
 	if err := c.Create(t.Context(), dead); err != nil {
 		t.Fatal(err)
 	}
+	stop := renew(t, c, dead) // it lives until it has been seen
 	l.tells(p, "Unknown Fetching | 0/1 (50%) | Fetching 1/2")
+	stop()
 	l.tells(p, "True Fetched | 1/1 | Cached 1/1")
 	if err := c.Get(t.Context(), client.ObjectKeyFromObject(dead), dead); err == nil {
 		t.Error("the Lease of the dead pod is still there")
+	}
+}
+
+// renew renews a Lease again and again, until it is told to stop.
+func renew(t *testing.T, c client.Client, lease *coordinationv1.Lease) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var renewing sync.WaitGroup
+	renewing.Go(func() {
+		for wait(ctx, 100*time.Millisecond) {
+			lease.Spec.RenewTime = new(metav1.NowMicro())
+			if err := c.Update(ctx, lease); err != nil && ctx.Err() == nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	return func() {
+		cancel()
+		renewing.Wait()
 	}
 }
 
@@ -224,13 +247,15 @@ func TestProgressIsNotWrittenEachTime(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	begin := time.Now()
 	for i := range int64(100) {
 		tell(holding{Fetching: true, Received: i * fileSize / 100, Bytes: fileSize})
 	}
 	tell(holding{Cached: true, Bytes: fileSize})
 	l.tells(p, "True Fetched | 1/1 | Cached 2/2")
-	if got := reasons(); len(got) > 2 {
-		t.Errorf("%d writes of status, want one at the end, and one before it if this took long: %v", len(got), got)
+	took := time.Since(begin)
+	if got, most := reasons(), 2+int(took/l.timing.progress); len(got) > most {
+		t.Errorf("%d writes of status in %v, want one at the end, and one before it each %v: %v", len(got), took, l.timing.progress, got)
 	}
 }
 
@@ -284,9 +309,10 @@ func TestWritesAreBounded(t *testing.T) {
 	}
 	status, lease, took := statusWrites(), leaseWrites(), time.Since(begin)
 	t.Logf("%d pods, %d profiles with 3 artifacts each: %d writes of status, %d of Leases in %v", pods, profiles, status, lease, took)
-	// Accepted, the start, a look in between, and the end: not once for each artifact and pod, which would be 180 and more.
-	if status > 5*profiles {
-		t.Errorf("%d writes of status for %d profiles", status, profiles)
+	// Accepted, the start, a look in between each ten seconds, and the end: not once for each artifact and pod, which would be
+	// 180 and more.
+	if most := (5 + int(took/l.timing.progress)) * profiles; status > most {
+		t.Errorf("%d writes of status for %d profiles in %v, want %d at most", status, profiles, took, most)
 	}
 	seconds := int(took/time.Second) + 1
 	if limit := pods * (presenceAtOnce + presencePerSecond*seconds + seconds/10 + 1); lease > limit {

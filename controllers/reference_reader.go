@@ -26,7 +26,8 @@ const rememberFor = time.Second
 // A referenceReader reads ConfigMaps and Secrets from the API server, past the cache: that would hold those of the whole
 // cluster. It is safe for concurrent use.
 type referenceReader struct {
-	api client.Reader // without a cache
+	api      client.Reader // without a cache
+	snapshot *Snapshot     // is told what was read; nil: nobody is
 
 	mu      sync.Mutex
 	changes int // that forget was told of
@@ -74,6 +75,7 @@ func (r *referenceReader) referent(ctx context.Context, key referentKey) (refere
 	if err != nil {
 		return from, err
 	}
+	r.snapshot.saw(key, from)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for key, old := range r.recent {

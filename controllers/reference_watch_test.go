@@ -6,7 +6,6 @@ package controllers
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -48,7 +47,7 @@ func TestWatchHoldsNamesOnly(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			watch, err := newReferenceWatch(ctx, mgr, tc.watched, newReferenceReader(mgr.GetAPIReader()))
 			if err != nil {
 				t.Fatal(err)

@@ -27,9 +27,10 @@ type Pod struct {
 	Watched string
 	// Tokens gets the key of tokens. Nil: it is not looked for.
 	Tokens *token.Keyring
-	// Serve opens the servers' sockets and answers until its context ends. It is called once the index holds every
-	// object that was there at the start.
-	Serve func(context.Context) error
+	// Filled is called once the index holds every object that was there at the start, and nothing else. It must not block.
+	Filled func()
+	// Snapshot keeps what the index is made of for the next start. Nil: nothing is kept.
+	Snapshot *Snapshot
 
 	timing timing // the zero value: the default
 }
@@ -48,7 +49,11 @@ func (p *Pod) Setup(ctx context.Context, mgr ctrl.Manager) error {
 	if err != nil {
 		return err
 	}
-	leader, err := newLeader(mgr.GetConfig(), p.Namespace, mgr.GetClient(), mgr.GetLogger())
+	owners, err := findOwners(mgr.GetConfig(), p.Namespace)
+	if err != nil {
+		return err
+	}
+	leader, err := newLeader(mgr.GetConfig(), p.Namespace, owners.account, mgr.GetClient(), mgr.GetLogger())
 	if err != nil {
 		return err
 	}
@@ -58,15 +63,27 @@ func (p *Pod) Setup(ctx context.Context, mgr ctrl.Manager) error {
 		}
 	})
 	references := newReferenceReader(mgr.GetAPIReader())
+	references.snapshot = p.Snapshot
 	changes, err := newReferenceWatch(ctx, mgr, p.Watched, references)
 	if err != nil {
 		return err
 	}
 	keys := newTokenKeys(mgr, p.Namespace, p.Tokens)
+	keys.Snapshot, keys.Owners = p.Snapshot, owners.account
+	// What is in the index already comes from the snapshot, or from a manager that has ended. The indexers look at it too, and
+	// take out what is no more.
+	machines, profiles := p.Index.Keys()
+	filled.known(kindMachine, machines)
+	filled.known(kindBootProfile, profiles)
 	recorder := newEventRecorder(mgr.GetEventRecorder("netboot-operator"))
 	for _, c := range []interface{ setup(ctrl.Manager) error }{
-		&MachineIndexer{Reader: mgr.GetClient(), Index: p.Index, references: references, changes: changes, fill: filled},
-		&BootProfileIndexer{Reader: mgr.GetClient(), Index: p.Index, Keeper: pulls, references: references, changes: changes, fill: filled},
+		&MachineIndexer{
+			Reader: mgr.GetClient(), Index: p.Index, references: references, changes: changes, fill: filled, snapshot: p.Snapshot, known: machines,
+		},
+		&BootProfileIndexer{
+			Reader: mgr.GetClient(), Index: p.Index, Keeper: pulls, references: references, changes: changes, fill: filled,
+			snapshot: p.Snapshot, known: profiles,
+		},
 		&MachineReporter{Client: mgr.GetClient(), Events: recorder, references: references, changes: changes, leader: leader},
 		&BootProfileReporter{Client: mgr.GetClient(), Events: recorder, pods: leader.pods, pace: newPace(p.timing.progress), leader: leader},
 	} {
@@ -96,13 +113,19 @@ func (p *Pod) Setup(ctx context.Context, mgr ctrl.Manager) error {
 		if p.Tokens != nil {
 			keys.waitForFirst(ctx)
 		}
-		return p.Serve(ctx)
+		p.Filled()
+		if p.Snapshot == nil {
+			return nil
+		}
+		p.Snapshot.end()
+		p.Snapshot.touch()
+		return p.Snapshot.run(ctx, mgr.GetClient())
 	})); err != nil {
-		return fmt.Errorf("add the servers: %w", err)
+		return fmt.Errorf("add the snapshot: %w", err)
 	}
 	here := &presence{
 		client: mgr.GetClient(), namespace: p.Namespace, name: name, pulls: pulls, changed: p.Changed.changed,
-		timing: p.timing, log: mgr.GetLogger().WithName("presence"),
+		timing: p.timing, log: mgr.GetLogger().WithName("presence"), snapshot: p.Snapshot, owners: owners.pod,
 	}
 	if err := mgr.Add(everyPodRunnable(func(ctx context.Context) error {
 		select {

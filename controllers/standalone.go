@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -291,11 +292,16 @@ func writeYAML(path string, o any) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return fmt.Errorf("write status: %w", err)
 	}
-	if err := os.WriteFile(path+".new", text, 0o640); err != nil {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*") // another process may write the same
+	if err != nil {
 		return fmt.Errorf("write status: %w", err)
 	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return fmt.Errorf("write status: %w", err)
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Chmod(0o640), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("write status: %w", errors.Join(err, os.Remove(f.Name())))
 	}
 	return nil
 }

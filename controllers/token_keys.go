@@ -44,6 +44,8 @@ type tokenKeys struct {
 	Namespace string
 	Keyring   *token.Keyring
 	Log       logr.Logger
+	Snapshot  *Snapshot               // is told the keys; nil: nobody is
+	Owners    []metav1.OwnerReference // of the Secret; nil: it stays when the operator goes
 
 	looked chan struct{} // closed after the first look
 	told   string        // the last fault that was logged; empty: none
@@ -123,10 +125,12 @@ func (k *tokenKeys) load(ctx context.Context) error {
 	text, ok := secret.Data[keyPrevious]
 	if !ok || len(text) == 0 {
 		k.Keyring.Use(current)
+		k.Snapshot.useKeys(current)
 		return nil
 	}
 	previous, err := token.ParseKey(text)
 	k.Keyring.Use(current, previous)
+	k.Snapshot.useKeys(current, previous)
 	if err != nil {
 		return fmt.Errorf("key %q of Secret %s/%s: %w", keyPrevious, k.Namespace, TokenSecret, err)
 	}
@@ -142,7 +146,7 @@ func (k *tokenKeys) fetch(ctx context.Context) (*corev1.Secret, error) {
 func (k *tokenKeys) create(ctx context.Context) (*corev1.Secret, error) {
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: k.Namespace, Name: TokenSecret,
+			Namespace: k.Namespace, Name: TokenSecret, OwnerReferences: k.Owners,
 			Labels: map[string]string{"app.kubernetes.io/name": "netboot-operator", "app.kubernetes.io/component": "tokens"},
 		},
 		Type: corev1.SecretTypeOpaque,

@@ -198,7 +198,7 @@ func (l *bundleLoader) load(from io.Reader, b *BundledArtifact) (before bool, er
 		_ = f.Close() // it goes
 		return false, errors.Join(err, withoutPath(l.root.Remove(name)))
 	}
-	if _, err = (&disk{l.root}).commit(f, name, b.ID()); err != nil {
+	if _, err = (&disk{root: l.root}).commit(f, name, b.ID()); err != nil {
 		return false, l.notWritten(err)
 	}
 	return false, nil
@@ -215,7 +215,7 @@ func (l *bundleLoader) notWritten(err error) error {
 
 // has says whether the cache has the right bytes already.
 func (l *bundleLoader) has(b *BundledArtifact) bool {
-	f, err := (&disk{l.root}).open(b.ID())
+	f, err := (&disk{root: l.root}).open(b.ID())
 	if err != nil {
 		return false
 	}

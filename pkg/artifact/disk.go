@@ -26,10 +26,11 @@ const (
 // disk is the cache folder: complete files by id, and partial ones that nobody else sees.
 type disk struct {
 	root *os.Root
+	users
 }
 
-// openDisk makes the folder ready for use: it removes unverified artifacts and what can't be gone on with, and proves that
-// files can be made.
+// openDisk makes the folder ready for use: it removes unverified artifacts and what can't be gone on with, unless another Store
+// is at work there, and proves that files can be made.
 func openDisk(dir string) (*disk, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -38,26 +39,34 @@ func openDisk(dir string) (*disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &disk{root}
+	d := &disk{root, users{root: root}}
 	if err := d.prepare(); err != nil {
-		return nil, errors.Join(err, root.Close())
+		return nil, errors.Join(err, d.close())
 	}
 	return d, nil
 }
 
 func (d *disk) prepare() error {
-	if err := d.root.RemoveAll(kindUnverified); err != nil {
+	if err := d.join(); err != nil {
 		return err
+	}
+	alone := d.alone()
+	if alone {
+		if err := d.root.RemoveAll(kindUnverified); err != nil {
+			return err
+		}
 	}
 	for _, folder := range []string{kindVerified, kindUnverified, folderPartial} {
 		if err := d.root.MkdirAll(folder, 0o755); err != nil {
 			return err
 		}
 	}
-	if err := d.removeStale(); err != nil {
-		return err
+	if alone {
+		if err := d.removeStale(); err != nil {
+			return err
+		}
 	}
-	const probe = folderPartial + "/probe"
+	probe := path.Join(folderPartial, "probe-"+d.name)
 	f, err := d.root.OpenFile(probe, os.O_WRONLY|os.O_CREATE, 0o644)
 	if isFull(err) {
 		return nil // what is there can be served
@@ -107,12 +116,15 @@ func (d *disk) stat(id index.ID) (fs.FileInfo, error) { return d.root.Stat(strin
 // commit makes a partial file visible under id, complete and durable, and returns what it then looks like. When it fails, no
 // partial file is left. The file is closed.
 func (d *disk) commit(f *os.File, name string, id index.ID) (fs.FileInfo, error) {
-	err := errors.Join(f.Sync(), f.Close()) // a full disk may show here for the first time
+	err := f.Sync() // a full disk may show here for the first time
 	if err == nil {
 		err = d.root.Rename(name, string(id))
 	}
 	if err != nil {
-		return nil, errors.Join(err, d.root.Remove(name))
+		err = errors.Join(err, d.root.Remove(name))
+	}
+	if err = errors.Join(err, f.Close()); err != nil { // not before: it is locked
+		return nil, err
 	}
 	if err := d.sync(path.Dir(string(id))); err != nil {
 		return nil, err
@@ -130,19 +142,19 @@ func (d *disk) sync(folder string) error {
 }
 
 // trash is where a file goes that is to be removed.
-func trash(id index.ID) string {
-	return path.Join(folderPartial, "trash-"+strings.ReplaceAll(string(id), "/", "-"))
+func (d *disk) trash(id index.ID) string {
+	return path.Join(folderPartial, "trash-"+d.name+"-"+strings.ReplaceAll(string(id), "/", "-"))
 }
 
 // hide takes what is stored under id away, so that nobody opens it any more. It is quick; drop or shred do the rest.
-func (d *disk) hide(id index.ID) error { return d.root.Rename(string(id), trash(id)) }
+func (d *disk) hide(id index.ID) error { return d.root.Rename(string(id), d.trash(id)) }
 
 // drop removes what hide took away. Those who have it open can read on.
-func (d *disk) drop(id index.ID) error { return d.root.RemoveAll(trash(id)) }
+func (d *disk) drop(id index.ID) error { return d.root.RemoveAll(d.trash(id)) }
 
 // shred removes what hide took away because it is damaged. Those who have it open find its end, rather than wrong bytes.
 func (d *disk) shred(id index.ID) error {
-	f, err := d.root.OpenFile(trash(id), os.O_WRONLY|os.O_TRUNC, 0)
+	f, err := d.root.OpenFile(d.trash(id), os.O_WRONLY|os.O_TRUNC, 0)
 	if err == nil {
 		err = f.Close()
 	}
@@ -151,7 +163,7 @@ func (d *disk) shred(id index.ID) error {
 
 // close ends the use of the folder; files that are open stay so.
 func (d *disk) close() error {
-	if err := d.root.Close(); err != nil {
+	if err := errors.Join(d.leave(), d.root.Close()); err != nil {
 		return fmt.Errorf("close the artifact cache: %w", withoutPath(err))
 	}
 	return nil

@@ -19,11 +19,13 @@
 //     URLs without a digest are not copied at all, but opened where they are.
 //   - All paths go through os.Root: neither an id from the network nor a file URL nor a symbolic link leaves its folder.
 //
-// The cache folder, of which one Store at a time is the owner:
+// The cache folder. Several Stores, also of several processes, may have it at a time, as when a pod takes over from another:
+// they then evict nothing, and don't touch what another writes.
 //
 //	sha256/HEX       verified files; they outlive the process
 //	unverified/HEX   files without a digest, HEX being that of their URL; emptied by New
 //	partial/HEX      downloads under way, or what has come of them; with a digest they are gone on with for a week
 //	uses.json        when files were last used
+//	users/           a locked file for each Store that has the folder
 //	loading/         files that LoadBundle is writing, which may be another process
 package artifact

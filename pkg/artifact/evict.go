@@ -77,13 +77,17 @@ func (s *Store) promised() (bytes int64) {
 	return bytes
 }
 
-// makeRoom evicts until what is here and what is coming fits into the budget.
+// makeRoom evicts until what is here and what is coming fits into the budget. While another process has the folder too, nothing
+// is evicted, and the budget does not count.
 func (s *Store) makeRoom() *Error {
 	if s.options.MaxCacheBytes == 0 {
 		return nil
 	}
 	s.evictions.Lock()
 	defer s.evictions.Unlock()
+	if !s.disk.alone() {
+		return nil // what the other needs is not known here; the one that stays makes room
+	}
 	files, needed := s.cacheFiles(), s.promised()
 	for _, f := range files {
 		needed += f.size
@@ -100,7 +104,7 @@ func (s *Store) makeRoom() *Error {
 func (s *Store) relieve(bytes int64) bool {
 	s.evictions.Lock()
 	defer s.evictions.Unlock()
-	return s.evict(s.cacheFiles(), bytes) > 0
+	return s.disk.alone() && s.evict(s.cacheFiles(), bytes) > 0
 }
 
 // evict removes files that nobody needs until that many bytes have gone, and returns how many have: parts of files first,
@@ -213,7 +217,7 @@ func (s *Store) noteUses() {
 	if err != nil {
 		return
 	}
-	const next = folderPartial + "/" + usesName
+	next := path.Join(folderPartial, s.disk.name+"-"+usesName)
 	if s.disk.root.WriteFile(next, text, 0o644) == nil {
 		_ = s.disk.root.Rename(next, usesName) // see above
 	}

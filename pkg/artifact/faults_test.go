@@ -25,7 +25,7 @@ import (
 )
 
 // patience bounds the wait for what happens by itself.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // eventually waits until ok.
 func eventually(t *testing.T, what string, ok func() bool) {

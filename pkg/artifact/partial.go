@@ -39,11 +39,12 @@ type download struct {
 	id       index.ID
 	artifact *index.Artifact
 
-	file *os.File // nil: nothing has come
-	name string   // of file
-	hash hash.Hash
-	size int64 // bytes of file, all hashed
-	most int64 // the largest size of all attempts
+	file    *os.File // nil: nothing has come
+	name    string   // of file
+	private bool     // nobody else knows that name
+	hash    hash.Hash
+	size    int64 // bytes of file, all hashed
+	most    int64 // the largest size of all attempts
 
 	// What the upstream told about the file that these bytes are of.
 	source    string // hash of the URL
@@ -75,9 +76,9 @@ func (d *download) recall() (fs.FileInfo, *Error) {
 	}
 	root := d.store.disk.root
 	name := path.Join(folderPartial, d.artifact.SHA256)
-	f, err := root.OpenFile(name, os.O_RDWR, 0)
+	f, err := d.store.disk.lockPartial(name, 0)
 	if err != nil {
-		return nil, nil //nolint:nilerr // what can't be had is fetched
+		return nil, nil //nolint:nilerr // what can't be had, or what another process is at work on, is fetched
 	}
 	d.file, d.name, d.hash = f, name, sha256.New()
 	info, err := f.Stat()
@@ -132,7 +133,7 @@ func (d *download) begin(from string, src *source) *Error {
 		d.discard()
 		return failed
 	}
-	if d.artifact.SHA256 != "" {
+	if d.artifact.SHA256 != "" && !d.private {
 		if text, err := json.Marshal(note{d.source, d.validator, d.total}); err == nil {
 			_ = d.store.disk.root.WriteFile(d.name+notesSuffix, text, 0o600) // without it the next process asks without a validator
 		}
@@ -143,25 +144,34 @@ func (d *download) begin(from string, src *source) *Error {
 // startOver makes the file empty.
 func (d *download) startOver() *Error {
 	if d.file == nil {
-		name := d.artifact.SHA256
-		if name == "" {
-			name = "unverified-" + strings.TrimPrefix(string(d.id), kindUnverified+"/")
-		}
-		d.name = path.Join(folderPartial, name)
-		f, err := d.store.disk.root.OpenFile(d.name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
-		if err != nil {
+		if err := d.create(); err != nil {
 			return d.notWritten(err)
 		}
-		d.file = f
-	} else {
-		_, err := d.file.Seek(0, io.SeekStart)
-		if err = errors.Join(err, d.file.Truncate(0)); err != nil {
-			return d.notWritten(err)
-		}
+	}
+	_, err := d.file.Seek(0, io.SeekStart)
+	if err = errors.Join(err, d.file.Truncate(0)); err != nil {
+		return d.notWritten(err)
 	}
 	d.hash, d.size = sha256.New(), 0
 	d.job.received.Store(0)
 	return nil
+}
+
+// create opens the file that all processes go on with; or, if there is no digest or another process has that one, a file of its
+// own, which nobody goes on with.
+func (d *download) create() (err error) {
+	disk := d.store.disk
+	d.private = true
+	if d.artifact.SHA256 != "" {
+		d.name = path.Join(folderPartial, d.artifact.SHA256)
+		if d.file, err = disk.lockPartial(d.name, os.O_CREATE); err == nil {
+			d.private = false
+			return nil
+		}
+	}
+	d.name = path.Join(folderPartial, disk.name+"-"+strings.ReplaceAll(string(d.id), "/", "-"))
+	d.file, err = disk.root.OpenFile(d.name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+	return err
 }
 
 // Write implements io.Writer: it appends to the file.
@@ -201,15 +211,14 @@ func (d *download) notWritten(err error) *Error {
 // commit makes the file visible, complete and durable.
 func (d *download) commit() (fs.FileInfo, *Error) {
 	s := d.store
+	d.removeNotes() // as long as the file is locked
 	info, err := s.disk.commit(d.file, d.name, d.id)
 	if err != nil {
 		d.file = nil
-		_ = s.disk.root.Remove(d.name + notesSuffix) // the next New does
 		s.metrics.storageFailed()
 		return nil, storageFailed("write to", err)
 	}
 	d.file = nil
-	_ = s.disk.root.Remove(d.name + notesSuffix) // the next New does
 	s.trust(d.id, stampOf(info))
 	_ = s.makeRoom() // what came without a size told may be more than fits; the next one finds out
 	return info, nil
@@ -220,12 +229,18 @@ func (d *download) discard() {
 	if d.file == nil {
 		return
 	}
-	_ = d.file.Close() // it goes
-	for _, name := range []string{d.name, d.name + notesSuffix} {
-		_ = d.store.disk.root.Remove(name) // the next New does
-	}
+	_ = d.store.disk.root.Remove(d.name) // the next New does
+	d.removeNotes()
+	_ = d.file.Close() // not before: it is locked
 	d.file, d.size, d.total, d.validator = nil, 0, -1, ""
 	d.job.received.Store(0)
+}
+
+// removeNotes removes what is written down about the file.
+func (d *download) removeNotes() {
+	if !d.private {
+		_ = d.store.disk.root.Remove(d.name + notesSuffix) // the next New does
+	}
 }
 
 // leave ends the use of the file. What is worth it stays for the next fetch.
@@ -233,7 +248,7 @@ func (d *download) leave() {
 	if d.file == nil {
 		return
 	}
-	if d.artifact.SHA256 == "" || d.size < worthKeeping {
+	if d.private || d.size < worthKeeping {
 		d.discard()
 		return
 	}

@@ -4,6 +4,7 @@
 package index
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -168,6 +169,13 @@ func (x *Index) Machine(key Key) *Machine {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return x.machines[key]
+}
+
+// Keys returns the keys of all machines and of all profiles, sorted.
+func (x *Index) Keys() (machines, profiles []Key) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return slices.Sorted(maps.Keys(x.machines)), slices.Sorted(maps.Keys(x.profiles))
 }
 
 // PutProfile adds a profile, or replaces the one with the same Key.

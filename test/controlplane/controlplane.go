@@ -50,6 +50,7 @@ const patience = 2 * time.Minute
 // A Server is an API server that starts when first needed. The zero value is ready for use.
 type Server struct {
 	once   sync.Once
+	dir    string               // what outlives a stop of its programs
 	env    *envtest.Environment // nil: not started
 	config *rest.Config
 	err    error
@@ -105,6 +106,9 @@ func (s *Server) start() error {
 		ControlPlaneStartTimeout: patience,
 		ControlPlaneStopTimeout:  patience,
 	}
+	if err := s.keepFiles(); err != nil {
+		return err
+	}
 	s.config, err = s.env.Start()
 	if err != nil {
 		return errors.Join(err, s.stop())
@@ -116,7 +120,7 @@ func (s *Server) stop() error {
 	if s.env == nil {
 		return nil
 	}
-	return s.env.Stop()
+	return errors.Join(s.env.Stop(), os.RemoveAll(s.dir))
 }
 
 // findBinaries returns the folder with etcd and kube-apiserver: KUBEBUILDER_ASSETS, or what hack/controlplane.sh finds,
