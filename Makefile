@@ -33,6 +33,10 @@ test: ## all tests but those with firmware, with the race detector; builds an AP
 e2e: bin/netboot ## boot real firmware in QEMU from a real API server, and serve real TFTP clients; needs root
 	hack/e2e.sh
 
+.PHONY: e2e-kind
+e2e-kind: ## install in a real cluster, boot from it, upgrade it, take its API server away (E2E_KIND_ARGS=-full: all that is promised); needs root
+	hack/e2e-kind.sh $(E2E_KIND_ARGS)
+
 .PHONY: latency
 latency: ## print the time from an edit by kubectl to what TFTP serves, median and worst of 50
 	go test -count 1 -run TestApplyToServed -v ./cmd/netboot
@@ -49,13 +53,17 @@ bench-tftp: bin/netboot ## measure our TFTP server against five others (BENCH_AR
 bench-http: bin/netboot ## measure our HTTP server against nginx (BENCH_ARGS=-quick: to see that it works); needs Debian and root
 	hack/bench-http.sh $(BENCH_ARGS)
 
+.PHONY: upgrade-load
+upgrade-load: ## three upgrades under 200 TFTP and 50 HTTP clients with 64 MiB each; ten minutes
+	go test ./cmd/netboot -run 'TestUpgradeUnderLoad/one' -full-upgrade -v -timeout 40m
+
 .PHONY: fuzz
 fuzz: ## each fuzz test for FUZZTIME
 	hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: soak
 soak: ## 100000 hostile and broken TFTP sessions, with the race detector (`make test` has 20000)
-	go test -race -count 1 -run '^TestSoak$$' -v ./pkg/tftp -soak 100000
+	go test -race -count 1 -timeout 60m -run '^TestSoak$$' -v ./pkg/tftp -soak 100000
 
 .PHONY: generate
 generate: ## write the generated files
@@ -67,12 +75,24 @@ verify: ## regenerate, tidy and format, and fail if that changes anything
 
 .PHONY: lint
 lint: ## static checks
-	$(TOOL) golangci-lint run ./...
-	$(TOOL) golangci-lint run --build-tags e2e ./test/e2e/... ./test/interop/...
+	$(TOOL) golangci-lint run --build-tags e2e,kind ./...
+	cd hack/image && go tool -modfile=../../tools.mod golangci-lint run --build-tags e2e ./...
 
 .PHONY: cluster
 cluster: ## a throwaway API server with the CRDs, to try things on; prints how
 	hack/cluster.sh
+
+.PHONY: image
+image: ## the container image in build/image, without a container engine (VERSION=v1.2.3, PLATFORMS=linux/amd64,linux/arm64)
+	VERSION=$(VERSION) PLATFORMS=$(PLATFORMS) hack/image.sh
+
+.PHONY: sbom
+sbom: ## the image and a list of what is in it, in build/image/sbom-ARCH.cdx.json (CycloneDX)
+	VERSION=$(VERSION) PLATFORMS=$(PLATFORMS) hack/image.sh --sbom
+
+.PHONY: image-test
+image-test: ## run the image that `make image` left in build/image as a pod would; needs root
+	cd hack/image && go test -count 1 -tags e2e -run '^TestRun$$' -v .
 
 .PHONY: clean
 clean: ## remove what was built here

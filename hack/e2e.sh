@@ -9,4 +9,6 @@ cd "$(dirname "$0")/.."
 hack/assets.sh build/assets
 KUBEBUILDER_ASSETS=$(hack/controlplane.sh)
 export KUBEBUILDER_ASSETS
-go test -tags e2e -count 1 -p 1 -timeout 30m -v "$@" ./test/e2e/... ./test/interop/...
+# The flags are those of make build, so that little is compiled anew. Boots go on beside each other (t.Parallel), packages
+# don't: those of test/interop look at times and packets.
+CGO_ENABLED=0 go test -trimpath -tags e2e -count 1 -p 1 -timeout 60m -v "$@" ./test/e2e/... ./test/interop/...

@@ -14,8 +14,9 @@ git ls-files -z -co --exclude-standard | xargs -0 cp --parents -t "$before" 2>/d
   exit 1
 }
 hack/generate.sh
-go mod tidy
-go fix ./...
+for module in . hack/image; do
+  (cd "$module" && go mod tidy && go fix ./...)
+done
 gofmt -w $(git ls-files -co --exclude-standard '*.go')
 
 changed=$(git ls-files -co --exclude-standard | while read -r file; do

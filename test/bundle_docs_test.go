@@ -20,7 +20,7 @@ import (
 // the outputs that it shows.
 func TestBundlePage(t *testing.T) {
 	top := t.TempDir()
-	run(t, "go", "build", "-o", filepath.Join(top, "netboot"), "./cmd/netboot")
+	build(t, filepath.Join(top, "netboot"))
 	mirror := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		content, ok := map[string]string{"/debian/vmlinuz": "a kernel\n", "/debian/initrd.img": "an initrd\n"}[r.URL.Path]
 		if !ok {

@@ -21,7 +21,7 @@ import (
 func TestHTTPPage(t *testing.T) {
 	top := t.TempDir()
 	binary := filepath.Join(top, "netboot")
-	run(t, "go", "build", "-o", binary, "./cmd/netboot")
+	build(t, binary)
 	run(t, "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=boot.example.com",
 		"-addext", "subjectAltName=IP:127.0.0.1", "-keyout", filepath.Join(top, "tls.key"), "-out", filepath.Join(top, "tls.crt"))
 	all := blocks(read(t, "docs/http.md"))

@@ -24,6 +24,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/netboot-operator/netboot-operator/controllers"
 	"github.com/netboot-operator/netboot-operator/pkg/artifact"
 	"github.com/netboot-operator/netboot-operator/pkg/tftp"
 	configtoken "github.com/netboot-operator/netboot-operator/pkg/token"
@@ -44,6 +45,9 @@ func registerAll(t *testing.T, registry *prometheus.Registry) {
 			t.Error(err)
 		}
 	})
+	if _, err := controllers.NewSnapshot(controllers.SnapshotOptions{Registerer: registry}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := tftp.New(tftp.HandlerFunc(nil), tftp.Options{Registerer: registry}); err != nil {
 		t.Fatal(err)
 	}
@@ -57,6 +61,11 @@ func registerAll(t *testing.T, registry *prometheus.Registry) {
 	if _, err := web.LoadCertificate(certFile, keyFile, logr.Discard(), registry); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// withoutHead returns the lines of a table, to go on with another.
+func withoutHead(table string) string {
+	return strings.TrimPrefix(table, "| metric | type | labels | meaning |\n|---|---|---|---|\n")
 }
 
 // certificate writes a certificate and its key into files.
@@ -142,13 +151,14 @@ func TestMetricsAreDocumented(t *testing.T) {
 	want := fmt.Sprintf(metricsPage, tables["tftp"],
 		meanings("outcome", "netboot_tftp_requests_total outcome", "pkg/tftp/handler.go", "Outcome"),
 		strings.Replace(meanings("reason", "netboot_tftp_dropped_total reason", "pkg/tftp/limits.go", "dropReason"), "meaning", "the packet", 1),
-		tables["http"]+strings.TrimPrefix(tables["https"], "| metric | type | labels | meaning |\n|---|---|---|---|\n"),
+		tables["http"]+withoutHead(tables["https"]),
 		tables["artifact"],
 		meanings("result", "netboot_artifact_fetches_total result", "pkg/artifact/metrics.go", "fetchResult"),
-		tables["config"], strings.Join(reasons, ""))
+		tables["config"], strings.Join(reasons, ""),
+		tables["snapshot"]+withoutHead(tables["serving"])+withoutHead(tables["api"]))
 	for part := range tables {
 		switch part {
-		case "tftp", "http", "https", "artifact", "config":
+		case "tftp", "http", "https", "artifact", "config", "snapshot", "serving", "api":
 		default:
 			t.Errorf("the page has no place for netboot_%s_...", part)
 		}
@@ -208,6 +218,11 @@ The label "result". All but the first are the reasons of condition ArtifactsRead
 
 %s
 The label "reason":
+
+%s
+## The API server
+
+What these mean in an outage, and what to do: [operations](operations.md).
 
 %s`
 

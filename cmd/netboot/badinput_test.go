@@ -19,8 +19,9 @@ import (
 // TestBadInput has a row for each thing that can be wrong with objects that the API server accepts. Beside each stands a
 // good machine, which must not notice.
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	kernel := "a kernel"
-	closed, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	closed, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.6.1:0") // where no other test listens
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,6 +122,7 @@ func TestBadInput(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := newCluster(t)
 			deliver := tc.kernel
 			if deliver == nil {
@@ -172,6 +174,7 @@ func TestBadInput(t *testing.T) {
 
 // TestWrongDigestIsMendedByAnEdit corrects a digest: nobody has to ask for the artifact before it is fetched.
 func TestWrongDigestIsMendedByAnEdit(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	profile := profileOf(c.namespace, upstream(t, contents("a kernel")), digest("another"))
 	c.create(profile, machineOf(c.namespace, "node-01", mac1))

@@ -15,6 +15,7 @@ import (
 
 // TestBundleLoadOntoAFullDisk loads into a file system of 1 MiB, which a namespace of its own lets anybody mount.
 func TestBundleLoadOntoAFullDisk(t *testing.T) {
+	t.Parallel()
 	kernel := strings.Repeat("x", 2<<20)
 	dir := manifests(t, map[string]string{"vmlinuz": kernel, "p.yaml": strings.NewReplacer(
 		"UPSTREAM/vmlinuz", "file:///vmlinuz", "KERNEL", digest(kernel)).Replace(`

@@ -92,6 +92,7 @@ func bundleManifests(t *testing.T, upstream string) string {
 
 // TestBundleCarriesArtifacts saves where the upstream is, loads where it is not while the server runs, and boots.
 func TestBundleCarriesArtifacts(t *testing.T) {
+	t.Parallel()
 	m := newMirror(t, map[string]string{"/vmlinuz": "kernel", "/initrd": "initrd"})
 	dir := bundleManifests(t, m.URL)
 	file := filepath.Join(t.TempDir(), "site.bundle")
@@ -140,6 +141,7 @@ func TestBundleCarriesArtifacts(t *testing.T) {
 
 // TestBundleSaveGoesOn interrupts a save by an upstream that lacks a file: the next one fetches only that.
 func TestBundleSaveGoesOn(t *testing.T) {
+	t.Parallel()
 	m := newMirror(t, map[string]string{"/vmlinuz": "kernel"})
 	dir := bundleManifests(t, m.URL)
 	file := filepath.Join(t.TempDir(), "site.bundle")
@@ -179,6 +181,7 @@ func TestBundleSaveGoesOn(t *testing.T) {
 
 // TestBundleSaveTellsHowFarItIs holds an upstream back in the middle.
 func TestBundleSaveTellsHowFarItIs(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	half, whole := strings.Repeat("x", 1<<20), strings.Repeat("x", 2<<20)
 	url := upstream(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -220,6 +223,7 @@ func TestBundleSaveTellsHowFarItIs(t *testing.T) {
 
 // TestBundleSaveShowsCredentials saves from an upstream that wants them: they come from a Secret of the folder.
 func TestBundleSaveShowsCredentials(t *testing.T) {
+	t.Parallel()
 	const password = "correct-horse-battery"
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if user, given, _ := r.BasicAuth(); user != "robot" || given != password {
@@ -257,6 +261,7 @@ stringData: {username: robot, password: ` + password + `}
 }
 
 func TestBundleThatCannotBe(t *testing.T) {
+	t.Parallel()
 	m := newMirror(t, map[string]string{"/vmlinuz": "kernel", "/initrd": "initrd"})
 	good := bundleManifests(t, m.URL)
 	unverified := manifests(t, map[string]string{"p.yaml": strings.NewReplacer("KERNEL", digest("kernel"), "INITRD", digest("first"),

@@ -6,7 +6,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -18,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
@@ -43,43 +46,40 @@ func serveCluster(ctx context.Context, o *serveOptions, log logr.Logger, x *inde
 		cacheOptions.DefaultNamespaces = map[string]cache.Config{o.namespace: {}}
 	}
 	options := ctrl.Options{
-		Scheme:                  scheme,
-		Logger:                  log,
-		Cache:                   cacheOptions,
-		Client:                  client.Options{FieldOwner: "netboot-operator", FieldValidation: "Strict"},
-		Metrics:                 metricsserver.Options{BindAddress: "0"},              // besideMetrics serves the registry
-		Controller:              ctrlconfig.Controller{SkipNameValidation: new(true)}, // setUp may have to be repeated
-		GracefulShutdownTimeout: new(o.shutdownGrace + 5*time.Second),
+		Scheme:         scheme,
+		Logger:         log,
+		Cache:          cacheOptions,
+		Client:         client.Options{FieldOwner: "netboot-operator", FieldValidation: "Strict"},
+		Metrics:        metricsserver.Options{BindAddress: "0"}, // besideMetrics serves the registry
+		MapperProvider: mapperUntil(ctx),
+		Controller:     ctrlconfig.Controller{SkipNameValidation: new(true)}, // setUp may have to be repeated
 	}
+	// A process that serves from its snapshot must not end because the API server went away again.
+	options.Controller.CacheSyncTimeout = forEver
+	if s.snapshot, err = controllers.NewSnapshot(controllers.SnapshotOptions{
+		Dir: filepath.Join(o.dataDir, "snapshot"), RuntimeDir: o.runtimeDir, Server: config.Host, Namespace: o.namespace,
+		Log: log.WithName("snapshot"), Registerer: ctrlmetrics.Registry,
+	}); err != nil {
+		return err
+	}
+	begin := newOpening(s.snapshot, s.snapshot.Restore(x, store, s.tokens))
 	pod := &controllers.Pod{
-		Name: os.Getenv("POD_NAME"), Index: x, Artifacts: store, Changed: events, Namespace: home, Watched: o.namespace, Tokens: s.tokens, Serve: s.serve,
+		Name: os.Getenv("POD_NAME"), Index: x, Artifacts: store, Changed: events, Namespace: home, Watched: o.namespace, Tokens: s.tokens,
+		Filled: begin.filled, Snapshot: s.snapshot,
 	}
 	return besideMetrics(ctx, o, log, s, nil, func(ctx context.Context) error {
-		mgr, err := setUp(ctx, config, options, pod)
-		for ; err != nil && ctx.Err() == nil; mgr, err = setUp(ctx, config, options, pod) {
-			log.Info("Waiting for the API server", "reason", err.Error())
-			select {
-			case <-time.After(retryAPIServer):
-			case <-ctx.Done():
-			}
-		}
-		if err != nil {
-			return nil // told to stop while it waited
-		}
-		return mgr.Start(ctx)
+		return together(ctx,
+			func(ctx context.Context) error {
+				return follow(ctx, log, begin, func() (ctrl.Manager, error) { return setUp(ctx, config, options, pod) })
+			},
+			func(ctx context.Context) error {
+				if !begin.wait(ctx, o.snapshotAfter) {
+					return nil
+				}
+				return s.serve(ctx)
+			},
+		)
 	})
-}
-
-// retryAPIServer is how long to wait before the API server is asked again at the start.
-const retryAPIServer = 2 * time.Second
-
-// setUp connects to the API server. It fails while that is away, or does not know our kinds.
-func setUp(ctx context.Context, config *rest.Config, options ctrl.Options, pod *controllers.Pod) (ctrl.Manager, error) {
-	mgr, err := ctrl.NewManager(config, options)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the API server: %w", err)
-	}
-	return mgr, pod.Setup(ctx, mgr)
 }
 
 // kubeConfig finds the API server, and the namespace that is this process's own.
@@ -92,6 +92,7 @@ func kubeConfig(file string) (*rest.Config, string, error) {
 		return nil, "", err
 	}
 	config.QPS = -1 // the API server's priority and fairness decides
+	config.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
 	namespace, _, err := loader.Namespace()
 	return config, namespace, err
 }

@@ -78,6 +78,8 @@ func (c *cluster) grant(user string) {
 	}
 	file := c.kubeconfig + ".role.yaml"
 	writeFile(c.t, file, strings.Replace(string(role), "namespace: system", "namespace: "+c.namespace, 1))
+	server.granting.Lock()
+	defer server.granting.Unlock()
 	c.kubectl("apply", "-f", file)
 	c.kubectl("create", "clusterrolebinding", user, "--clusterrole=netboot-operator", "--user="+user)
 	c.kubectl("create", "rolebinding", user, "--role=netboot-operator", "--user="+user)
@@ -210,6 +212,7 @@ const (
 )
 
 func TestWhatIsAppliedIsServed(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	kernel := "a kernel"
 	c.create(profileOf(c.namespace, upstream(t, contents(kernel)), digest(kernel)), machineOf(c.namespace, "node-01", mac1))
@@ -288,6 +291,7 @@ func TestApplyToServed(t *testing.T) {
 // TestConflictEndsWithTheOlderMachine has two Machines with one MAC address: the older is served, and when it goes, the
 // other is, and says so.
 func TestConflictEndsWithTheOlderMachine(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	older, younger := machineOf(c.namespace, "node-02", mac1), machineOf(c.namespace, "node-01", mac1)
 	c.create(profileOf(c.namespace, upstream(t, contents("a kernel")), digest("a kernel")), older)

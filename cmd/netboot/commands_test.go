@@ -11,6 +11,7 @@ import (
 )
 
 func TestCommandLinesThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
 	dir, _ := sample(t)
 	file := filepath.Join(dir, "profile.yaml")
 	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -82,6 +83,7 @@ func TestCommandLinesThatCannotBeUsed(t *testing.T) {
 }
 
 func TestLint(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		files    map[string]string
 		wantCode int
@@ -116,6 +118,7 @@ func TestLint(t *testing.T) {
 }
 
 func TestRenderSaysWhyNot(t *testing.T) {
+	t.Parallel()
 	dir := manifests(t, map[string]string{"m.yaml": machineYAML})
 	for mac, want := range map[string]string{
 		mac1:                `BootProfile "linux" does not exist`,
@@ -129,6 +132,7 @@ func TestRenderSaysWhyNot(t *testing.T) {
 }
 
 func TestSamplesAreGood(t *testing.T) {
+	t.Parallel()
 	stdout, _, code := netboot(t, "lint", "-f", "../../config/samples")
 	if code != 0 || !strings.Contains(stdout, "0 problems, 0 warnings") {
 		t.Errorf("netboot lint of the samples: exit code %d\n%s", code, stdout)

@@ -40,6 +40,7 @@ func manifestOf(t *testing.T, o client.Object) string {
 
 // TestConfigsStandalone does what TestConfigsOfACluster does, without one.
 func TestConfigsStandalone(t *testing.T) {
+	t.Parallel()
 	dir, data := t.TempDir(), t.TempDir()
 	write := func(objects ...client.Object) {
 		t.Helper()

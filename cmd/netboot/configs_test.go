@@ -153,6 +153,7 @@ func checkSilence(t *testing.T, told map[string]string, secrets ...string) {
 
 // TestConfigsOfACluster serves a kickstart and a seed out of Secrets, and looks for them where they must not be.
 func TestConfigsOfACluster(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.create(secretObjects(c.namespace, c.guardedUpstream())...)
 	s := start(t, append(c.flags(), "--verbosity=5")...)
@@ -230,6 +231,7 @@ func (c *cluster) patchSecret(name, key, text string) {
 
 // TestReferencesHealByThemselves creates, edits and deletes what configs refer to while machines are served.
 func TestReferencesHealByThemselves(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	objects := secretObjects(c.namespace, c.guardedUpstream())
 	installer, mirror, vendor := objects[0], objects[1], objects[2]
@@ -343,6 +345,7 @@ func (c *cluster) restrict(resource string) {
 
 // TestSecretsForbidden serves a namespace whose Secrets the operator may not read.
 func TestSecretsForbidden(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.create(secretObjects(c.namespace, c.guardedUpstream())...)
 	plain := profileOf(c.namespace, upstream(t, contents("another kernel")), digest("another kernel"))
@@ -382,6 +385,7 @@ func TestSecretsForbidden(t *testing.T) {
 
 // TestRotationOfTheKey edits the Secret of the pods.
 func TestRotationOfTheKey(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.create(secretObjects(c.namespace, c.guardedUpstream())...)
 	s := c.serve()

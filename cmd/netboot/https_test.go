@@ -83,6 +83,7 @@ func (s *service) waitForHTTPS(t *testing.T) {
 // TestHTTPS serves a kernel by HTTPS, with one certificate, then with another while the process runs, and goes on with that
 // when the next pair is broken.
 func TestHTTPS(t *testing.T) {
+	t.Parallel()
 	dir, files := sample(t)
 	roots, certs := x509.NewCertPool(), t.TempDir()
 	certFile, keyFile := filepath.Join(certs, "tls.crt"), filepath.Join(certs, "tls.key")
@@ -144,6 +145,7 @@ func TestHTTPS(t *testing.T) {
 
 // TestHTTPSOnly looks at the URLs that are handed out where HTTP is off.
 func TestHTTPSOnly(t *testing.T) {
+	t.Parallel()
 	dir, files := sample(t)
 	roots, certs := x509.NewCertPool(), t.TempDir()
 	certFile, keyFile := filepath.Join(certs, "tls.crt"), filepath.Join(certs, "tls.key")

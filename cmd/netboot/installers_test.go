@@ -22,6 +22,7 @@ const installers = "../../config/samples/installers"
 
 // TestInstallerSamples serves the samples, and asks as each installer would: by the URL in the kernel's arguments.
 func TestInstallerSamples(t *testing.T) {
+	t.Parallel()
 	s := start(t, "--manifests="+installers)
 	isYAML := func(t *testing.T, text string) {
 		t.Helper()

@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServe(), newRender(), newLint(), newBundle(), newVersion()) //nolint:contextcheck // cobra hands the context on
+	root.AddCommand(newServe(), newRender(), newLint(), newBundle(), newCheck(), newVersion()) //nolint:contextcheck // cobra hands the context on
 
 	err := root.ExecuteContext(ctx)
 	if err == nil {

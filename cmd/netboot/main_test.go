@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -28,15 +29,27 @@ import (
 // asNetboot makes the test program be netboot itself, so that tests start the real thing as a process of its own.
 const asNetboot = "NETBOOT_TEST_AS_NETBOOT"
 
-// patience bounds every wait for something that takes milliseconds on an idle computer.
-const patience = time.Minute
+// patience bounds every wait for something that takes milliseconds on an idle computer, and half a minute at most.
+const patience = 3 * time.Minute
 
-var server controlplane.Server //nolint:gochecknoglobals // one API server for the package, as controlplane documents
+var server packageServer //nolint:gochecknoglobals // one API server for the package, as controlplane documents
+
+type packageServer struct {
+	controlplane.Server
+
+	granting sync.Mutex // held while the roles are applied, which are in no namespace: kubectl apply is no atomic thing
+}
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asNetboot) != "" {
 		main()
 		return
+	}
+	// Tests that call t.Parallel wait for processes most of the time. They begin when all others have ended: those that stop the
+	// API server, or measure. A -parallel of the command line wins.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	os.Exit(server.Run(m))
 }
@@ -79,6 +92,8 @@ type service struct {
 	https string // empty until waitForHTTPS
 
 	serving chan [2]string // what its log tells: server and address
+	read    chan struct{}  // closed when its log has ended, which is when it has
+	killed  bool           // by kill
 
 	mu  sync.Mutex
 	log strings.Builder
@@ -103,7 +118,7 @@ func launch(t *testing.T, args ...string) *service {
 // launchAs is launch with something changed about the process.
 func launchAs(t *testing.T, change func(*exec.Cmd), args ...string) *service {
 	t.Helper()
-	s := &service{t: t, serving: make(chan [2]string, 8)}
+	s := &service{t: t, serving: make(chan [2]string, 8), read: make(chan struct{})}
 	s.cmd = command(t, append([]string{
 		"serve", "--tftp-bind-address=127.0.0.1:0", "--http-bind-address=127.0.0.1:0", "--metrics-bind-address=127.0.0.1:0",
 		"--data-dir=" + t.TempDir(), "--log-format=text", "--shutdown-grace=5s",
@@ -116,9 +131,8 @@ func launchAs(t *testing.T, change func(*exec.Cmd), args ...string) *service {
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	read := make(chan struct{})
 	go func() {
-		defer close(read)
+		defer close(s.read)
 		defer close(s.serving)
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
 			s.mu.Lock()
@@ -131,8 +145,8 @@ func launchAs(t *testing.T, change func(*exec.Cmd), args ...string) *service {
 	}()
 	t.Cleanup(func() {
 		_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-		<-read
-		if err := s.cmd.Wait(); err != nil {
+		<-s.read
+		if err := s.cmd.Wait(); err != nil && !s.killed {
 			t.Errorf("netboot serve ended with %v", err)
 		}
 		if t.Failed() {
@@ -201,7 +215,7 @@ func (s *service) getHTTP(address, path string) (int, string) {
 // eventually waits until check returns "", and fails with what it returned last.
 func eventually(t *testing.T, check func() string) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	began := time.Now()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -209,7 +223,10 @@ func eventually(t *testing.T, check func() string) {
 		if problem == "" {
 			return
 		}
-		if time.Now().After(deadline) {
+		if time.Since(began) > time.Second {
+			tick.Reset(50 * time.Millisecond) // leaves the processors to what is waited for
+		}
+		if time.Since(began) > patience {
 			t.Fatalf("after %v still: %s", patience, problem)
 		}
 		<-tick.C

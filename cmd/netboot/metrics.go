@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"io"
 	"net/http"
 
 	"github.com/go-logr/logr"
@@ -21,38 +20,33 @@ import (
 func besideMetrics(ctx context.Context, o *serveOptions, log logr.Logger, s *servers, objects *controllers.Standalone, work func(context.Context) error) error {
 	metrics, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	return together(ctx,
+	tasks := []func(context.Context) error{
 		func(context.Context) error { return serveMetrics(metrics, o, log, s, objects) },
 		func(ctx context.Context) error {
 			defer stop()
 			return work(ctx)
 		},
-	)
+	}
+	if o.runtimeDir != "" {
+		health, err := listenHealth(ctx, o.runtimeDir)
+		if err != nil {
+			return err
+		}
+		tasks = append(tasks, func(context.Context) error { return s.serveHealth(metrics, health, log) })
+	}
+	return together(ctx, tasks...)
 }
 
 // serveMetrics answers /metrics, /healthz, /readyz and, standalone, the objects with their status. It listens from the
 // start, unlike the servers: that a pod is not ready must be told.
 func serveMetrics(ctx context.Context, o *serveOptions, log logr.Logger, s *servers, objects *controllers.Standalone) error {
-	l, err := listenTCP(ctx, o.metricsAddress)
-	if err != nil {
-		return usagef("--metrics-bind-address=%s: %w", o.metricsAddress, err)
+	l, err := listenMetrics(ctx, o, log)
+	if l == nil || err != nil {
+		return err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(ctrlmetrics.Registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, "ok\n") // the client is gone, or not
-	})
-	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !s.ready.Load() {
-			http.Error(w, "not serving: the index is not filled yet, or the process is shutting down", http.StatusServiceUnavailable)
-			return
-		}
-		if err := s.probe.Load().check(); err != nil {
-			http.Error(w, "not serving: "+err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		_, _ = io.WriteString(w, "ok\n") // the client is gone, or not
-	})
+	s.handleHealth(mux)
 	if objects != nil {
 		mux.Handle(controllers.APIPrefix, objects)
 	}

@@ -18,6 +18,7 @@ import (
 
 // TestArtifactInARegistry serves a kernel from a registry that wants a password, which a Secret of the folder holds.
 func TestArtifactInARegistry(t *testing.T) {
+	t.Parallel()
 	const password = "correct-horse-battery"
 	inner := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	guarded := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -26,6 +26,8 @@ type serveOptions struct {
 	metricsAddress   string
 	advertiseAddress string
 	dataDir          string
+	snapshotAfter    time.Duration
+	runtimeDir       string
 	loadersDir       string
 	filesDir         string
 	unknownMachines  string
@@ -43,6 +45,8 @@ const (
 	metricsAddressStandalone = "127.0.0.1:8081"
 	metricsAddressCluster    = ":8081"
 	maxShutdownGrace         = time.Hour
+	defaultSnapshotAfter     = 10 * time.Second
+	maxSnapshotAfter         = time.Hour
 )
 
 func (o *serveOptions) addFlags(flags *pflag.FlagSet) {
@@ -59,7 +63,11 @@ func (o *serveOptions) addFlags(flags *pflag.FlagSet) {
 		"`ADDR:PORT` of /metrics, /healthz and /readyz (default "+metricsAddressCluster+", with --manifests "+metricsAddressStandalone+")")
 	flags.StringVar(&o.advertiseAddress, "advertise-address", "",
 		"`HOST[:PORT]` to put into URLs (default: the address that the client asked)")
-	flags.StringVar(&o.dataDir, "data-dir", defaultDataDir, "`DIR` for fetched artifacts and, with --manifests, status")
+	flags.StringVar(&o.dataDir, "data-dir", defaultDataDir, "`DIR` for fetched artifacts, the snapshot and, with --manifests, status")
+	flags.DurationVar(&o.snapshotAfter, "snapshot-after", defaultSnapshotAfter,
+		"`TIME` that a start waits for an API server that does not answer before it serves from the snapshot in --data-dir")
+	flags.StringVar(&o.runtimeDir, "runtime-dir", "",
+		"`DIR` in memory for the life of this process; it then shares its ports with others of the same user, for upgrades (default: none)")
 	o.artifacts.addFlags(flags)
 	flags.StringVar(&o.loadersDir, "loaders-dir", "",
 		"`DIR` of network boot programs (pxelinux.0, grubnetx64.efi.signed, ipxe.efi, ...); sub-folders by architecture allowed")
@@ -96,7 +104,7 @@ func (o *serveOptions) complete() error {
 		}
 	}
 	for _, dir := range []struct{ flag, value string }{
-		{"manifests", o.manifests}, {"loaders-dir", o.loadersDir}, {"files-dir", o.filesDir},
+		{"manifests", o.manifests}, {"loaders-dir", o.loadersDir}, {"files-dir", o.filesDir}, {"runtime-dir", o.runtimeDir},
 	} {
 		if err := checkFolder(dir.flag, dir.value); err != nil {
 			return err
@@ -113,6 +121,8 @@ func (o *serveOptions) complete() error {
 		return usagef("--data-dir is empty: name a folder for fetched artifacts")
 	case o.shutdownGrace < 0 || o.shutdownGrace > maxShutdownGrace:
 		return usagef("--shutdown-grace=%v: outside 0s-%v", o.shutdownGrace, maxShutdownGrace)
+	case o.snapshotAfter < 0 || o.snapshotAfter > maxSnapshotAfter:
+		return usagef("--snapshot-after=%v: outside 0s-%v", o.snapshotAfter, maxSnapshotAfter)
 	case o.configTokenTTL < token.MinTTL || o.configTokenTTL > token.MaxTTL:
 		return usagef("--config-token-ttl=%v: outside %v-%v", o.configTokenTTL, token.MinTTL, token.MaxTTL)
 	case o.logFormat != "text" && o.logFormat != "json":
@@ -131,6 +141,9 @@ func (o *serveOptions) complete() error {
 	}
 	return o.tftp.complete()
 }
+
+// shares says whether the ports are shared with other processes: it takes one that others may follow, as in a pod.
+func (o *serveOptions) shares() bool { return o.runtimeDir != "" }
 
 func choose(condition bool, yes, no string) string {
 	if condition {

@@ -112,6 +112,7 @@ func TestTFTPFlagsThatCannotBeUsed(t *testing.T) {
 }
 
 func TestTFTPFlagsAreCheckedAtTheStart(t *testing.T) {
+	t.Parallel()
 	_, stderr, code := netboot(t, "serve", "--tftp-shards=65")
 	if code != exitUsage || !strings.Contains(stderr, "--tftp-shards=65: outside 1-64") {
 		t.Errorf("exit code %d, %q, want %d and the flag, its value and bounds", code, stderr, exitUsage)

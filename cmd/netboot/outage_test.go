@@ -119,6 +119,7 @@ func (c *cluster) throughCable() *cable {
 
 // TestStartWaitsForTheAPIServer mends the way to the API server after netboot has tried it.
 func TestStartWaitsForTheAPIServer(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.create(profileOf(c.namespace, upstream(t, contents("a kernel")), digest("a kernel")), machineOf(c.namespace, "node-01", mac1))
 	way := c.throughCable()
@@ -139,6 +140,7 @@ func TestStartWaitsForTheAPIServer(t *testing.T) {
 
 // TestServingOutlivesTheAPIServer cuts the way to the API server for longer than a lease lasts.
 func TestServingOutlivesTheAPIServer(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	profile, machine := profileOf(c.namespace, upstream(t, contents("a kernel")), digest("a kernel")), machineOf(c.namespace, "node-01", mac1)
 	c.create(profile, machine)

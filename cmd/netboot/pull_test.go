@@ -32,6 +32,7 @@ func onSmallDisk(t *testing.T, dir string) func(*exec.Cmd) {
 // TestDiskFull has a cache that holds one artifact and has no room for the other: that is told, and the first is served. When
 // the other becomes smaller, it is fetched without anybody's hand.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	small, large := "a kernel", strings.Repeat("too much ", 256<<10)
 	fits, fitsNot := profileOf(c.namespace, upstream(t, contents(small)), digest(small)), profileOf(c.namespace, upstream(t, contents(large)), digest(large))

@@ -6,6 +6,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -14,10 +15,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/go-logr/logr"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/netboot-operator/netboot-operator/controllers"
 	"github.com/netboot-operator/netboot-operator/pkg/boot"
 	"github.com/netboot-operator/netboot-operator/pkg/tftp"
 	"github.com/netboot-operator/netboot-operator/pkg/token"
@@ -30,6 +33,8 @@ type servers struct {
 	log     logr.Logger
 	tokens  *token.Keyring // its keys come with the objects
 	handler boot.Options
+	// snapshot says whether what is served comes from it. Nil: never.
+	snapshot *controllers.Snapshot
 
 	certificate *web.Certificate // nil: no HTTPS
 
@@ -40,6 +45,7 @@ type servers struct {
 // serve opens the sockets and answers until ctx ends; then running transfers get the grace to end.
 func (s *servers) serve(ctx context.Context) error {
 	var tasks []func(context.Context) error
+	s.handler.Instance = rand.Text()
 	o, err := s.open(ctx)
 	if err != nil {
 		return err
@@ -49,7 +55,7 @@ func (s *servers) serve(ctx context.Context) error {
 	}
 	handler := boot.New(s.handler)
 	if o.udp != nil {
-		probe := newTFTPProbe(o.udp[0].LocalAddr().(*net.UDPAddr).AddrPort())
+		probe := newTFTPProbe(o.udp[0].LocalAddr().(*net.UDPAddr).AddrPort(), s.handler.Instance, s.options.shares())
 		server, err := tftp.New(handler, s.tftpOptions(handler, probe))
 		if err != nil {
 			return err
@@ -81,6 +87,14 @@ func (s *servers) serve(ctx context.Context) error {
 	return together(ctx, tasks...)
 }
 
+// readiness is what /readyz tells of a process that serves.
+func (s *servers) readiness() string {
+	if at, served := s.snapshot.Served(); served {
+		return fmt.Sprintf("ok: serving from the snapshot of %s; API server unreachable\n", at.UTC().Format(time.RFC3339))
+	}
+	return "ok\n"
+}
+
 // sockets are those of the servers that are on; of the others, nil.
 type sockets struct {
 	udp         []*net.UDPConn
@@ -89,7 +103,7 @@ type sockets struct {
 
 // open opens all sockets, or none.
 func (s *servers) open(ctx context.Context) (o sockets, err error) {
-	if o.udp, err = listenUDP(ctx, s.options.tftpBindAddress, s.options.tftp.shards); err != nil {
+	if o.udp, err = s.listenUDP(ctx, s.options.tftpBindAddress, s.options.tftp.shards); err != nil {
 		return o, usagef("--tftp-bind-address=%s: %w", s.options.tftpBindAddress, err)
 	}
 	defer func() {
@@ -97,10 +111,10 @@ func (s *servers) open(ctx context.Context) (o sockets, err error) {
 			o.close()
 		}
 	}()
-	if o.http, err = listenTCP(ctx, s.options.httpBindAddress); err != nil {
+	if o.http, err = s.listenTCP(ctx, s.options.httpBindAddress); err != nil {
 		return o, usagef("--http-bind-address=%s: %w", s.options.httpBindAddress, err)
 	}
-	if o.https, err = listenTCP(ctx, s.options.http.httpsBindAddress); err != nil {
+	if o.https, err = s.listenTCP(ctx, s.options.http.httpsBindAddress); err != nil {
 		return o, usagef("--https-bind-address=%s: %w", s.options.http.httpsBindAddress, err)
 	}
 	return o, nil
@@ -165,28 +179,42 @@ func (s *servers) tftpOptions(handler *boot.Handler, probe *tftpProbe) tftp.Opti
 	o.LogName = handler.LogName
 	o.Observe = handler.Transferred
 	o.Registerer = ctrlmetrics.Registry
+	if s.options.shares() {
+		o.Neighbours = sharedName
+	}
 	o.ShutdownGrace = max(s.options.shutdownGrace, 1) // there, 0 is the default
 	return o
 }
 
+// sharedName is under what processes that share ports find each other.
+const sharedName = "netboot"
+
 // listenUDP opens sockets of one address; none when that is empty.
-func listenUDP(ctx context.Context, address string, shards int) ([]*net.UDPConn, error) {
+func (s *servers) listenUDP(ctx context.Context, address string, shards int) ([]*net.UDPConn, error) {
 	if address == "" {
 		return nil, nil
 	}
-	conns, err := tftp.Listen(ctx, anyFamily(address), shards)
+	listen := tftp.Listen
+	if s.options.shares() {
+		listen = tftp.ListenShared
+	}
+	conns, err := listen(ctx, anyFamily(address), shards)
 	if err != nil {
 		return nil, explainListen(err)
 	}
 	return conns, nil
 }
 
-// listenTCP opens a socket; nil when address is empty.
-func listenTCP(ctx context.Context, address string) (net.Listener, error) {
-	if address == "" {
+// listenTCP opens a socket, or takes over that of another process; nil when address is empty.
+func (s *servers) listenTCP(ctx context.Context, address string) (l net.Listener, err error) {
+	switch {
+	case address == "":
 		return nil, nil
+	case s.options.shares():
+		l, err = web.ListenShared(ctx, sharedName, anyFamily(address), s.log)
+	default:
+		l, err = web.Listen(ctx, anyFamily(address))
 	}
-	l, err := web.Listen(ctx, anyFamily(address))
 	if err != nil {
 		return nil, explainListen(err)
 	}

@@ -58,6 +58,7 @@ func sample(t *testing.T) (dir, files string) {
 
 // TestRenderEqualsServed holds what netboot render prints against what TFTP and HTTP serve, byte by byte.
 func TestRenderEqualsServed(t *testing.T) {
+	t.Parallel()
 	dir, files := sample(t)
 	s := start(t, "--manifests="+dir, "--files-dir="+files)
 	_, tftpPort, err := net.SplitHostPort(s.tftp)
@@ -100,6 +101,7 @@ func TestRenderEqualsServed(t *testing.T) {
 }
 
 func TestStandaloneFollowsItsFolder(t *testing.T) {
+	t.Parallel()
 	dir, files := sample(t)
 	s := start(t, "--manifests="+dir, "--files-dir="+files)
 	serves := func(name, want string) {
@@ -151,6 +153,7 @@ func TestStandaloneFollowsItsFolder(t *testing.T) {
 }
 
 func TestStandaloneTellsStatus(t *testing.T) {
+	t.Parallel()
 	dir, files := sample(t)
 	data := t.TempDir()
 	s := start(t, "--manifests="+dir, "--files-dir="+files, "--data-dir="+data)
@@ -215,6 +218,7 @@ func TestStandaloneTellsStatus(t *testing.T) {
 }
 
 func TestProbes(t *testing.T) {
+	t.Parallel()
 	dir, files := sample(t)
 	s := start(t, "--manifests="+dir, "--files-dir="+files)
 	for path, want := range map[string]string{"/healthz": "ok\n", "/readyz": "ok\n", "/metrics": "go_goroutines"} {

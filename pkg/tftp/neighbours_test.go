@@ -164,7 +164,7 @@ func (s *street) kill(place int) {
 	delete(s.houses, place)
 	h.post.close()
 	close(h.wire.closed)
-	<-h.ended // the wire was closed
+	<-h.ended //nolint:errcheck // the wire was closed, which is an error
 	h.stop()
 }
 

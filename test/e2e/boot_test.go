@@ -30,6 +30,7 @@ func wantArgs() []string {
 }
 
 func TestBIOSPXELINUX(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.serveCluster(t)
 	l.dhcp(t, "pxelinux.0", "pxelinux.0") // the ROM is iPXE, and chains to PXELINUX
@@ -38,6 +39,7 @@ func TestBIOSPXELINUX(t *testing.T) {
 
 // Nothing is in the cache when the machine asks for its kernel: the upstream answers no earlier.
 func TestStandaloneBIOSPXELINUXColdCache(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.hold = make(chan struct{})
 	l.serveStandalone(t)
@@ -57,6 +59,7 @@ func TestStandaloneBIOSPXELINUXColdCache(t *testing.T) {
 }
 
 func TestUEFISignedGRUB(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.serveCluster(t)
 	l.dhcp(t, "grubnetx64.efi.signed", "grubnetx64.efi.signed")
@@ -67,9 +70,10 @@ func TestUEFISignedGRUB(t *testing.T) {
 
 // All that the machine needs is in the cache, and the upstream is gone.
 func TestUEFIiPXEWithoutUpstream(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	kubectl := l.serveCluster(t)
-	kubectl("wait", "--for=condition=ArtifactsReady", "--timeout=60s", "bootprofile/debian")
+	kubectl("wait", "--for=condition=ArtifactsReady", "--timeout=180s", "bootprofile/debian")
 	l.upstream.CloseClientConnections()
 	l.upstream.Close()
 	l.dhcp(t, "ipxe.efi", httpServer+"boot.ipxe")
@@ -77,6 +81,7 @@ func TestUEFIiPXEWithoutUpstream(t *testing.T) {
 }
 
 func TestUEFIHTTPBoot(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.serveCluster(t)
 	l.dhcp(t, httpServer+"snponly.efi", httpServer+"boot.ipxe")

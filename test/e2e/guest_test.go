@@ -16,8 +16,9 @@ import (
 	"time"
 )
 
-// bootDeadline is when a boot that has not come to an end has failed. Without KVM one takes 10 to 40 seconds.
-const bootDeadline = 180 * time.Second
+// bootDeadline is when a boot that has not come to an end has failed. Without KVM one takes 10 to 40 seconds, where nothing
+// else goes on.
+const bootDeadline = 10 * time.Minute
 
 // A firmware is what a machine starts with, as arguments for QEMU.
 type firmware struct {

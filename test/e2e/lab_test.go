@@ -50,7 +50,7 @@ func newLab(t *testing.T) *lab {
 	if os.Geteuid() != 0 {
 		t.Fatal("network namespaces need root: run as root, or with sudo -E")
 	}
-	name := fmt.Sprintf("netboot-e2e-%d", os.Getpid())
+	name := fmt.Sprintf("netboot-e2e-%d-%s", os.Getpid(), strings.TrimPrefix(t.Name(), "Test"))
 	l := &lab{lan: name + "-lan", server: name + "-server", logs: t.ArtifactDir()}
 	for _, namespace := range []string{l.lan, l.server} {
 		t.Cleanup(func() { _ = exec.Command("ip", "netns", "delete", namespace).Run() }) //nolint:noctx // t.Context has ended
@@ -96,7 +96,7 @@ func (l *lab) start(ctx context.Context, t *testing.T, namespace, name string, a
 	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", namespace}, args...)...)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 15 * time.Second
+	cmd.WaitDelay = time.Minute
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}
@@ -239,5 +239,5 @@ func (l *lab) whenServed(t *testing.T, name string, do func()) {
 // get fetches a tftp or http URL from the LAN's side.
 func (l *lab) get(t *testing.T, url string) string {
 	t.Helper()
-	return run(t, "", "ip", "netns", "exec", l.lan, "curl", "--silent", "--show-error", "--fail", "--max-time", "20", url)
+	return run(t, "", "ip", "netns", "exec", l.lan, "curl", "--silent", "--show-error", "--fail", "--max-time", "60", url)
 }

@@ -37,7 +37,7 @@ func (l *lab) serveCluster(t *testing.T) (kubectl func(args ...string)) {
 	}
 	l.serve(t, kubeconfig)
 	kubectl("apply", "-f", l.objects(t))
-	kubectl("wait", "--for=condition=Ready", "--timeout=60s", "bootprofile/debian", "machine/node-01")
+	kubectl("wait", "--for=condition=Ready", "--timeout=180s", "bootprofile/debian", "machine/node-01")
 	return kubectl
 }
 
@@ -141,7 +141,7 @@ func (l *lab) serve(t *testing.T, kubeconfig string, flags ...string) {
 			})
 		},
 	}}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	for tick := time.NewTicker(100 * time.Millisecond); ; {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:8081/readyz", nil)
@@ -160,7 +160,7 @@ func (l *lab) serve(t *testing.T, kubeconfig string, flags ...string) {
 		case <-ended:
 			t.Fatal("netboot ended before it was ready")
 		case <-ctx.Done():
-			t.Fatalf("netboot is not ready after a minute: %v", err)
+			t.Fatalf("netboot is not ready after three minutes: %v", err)
 		}
 	}
 }

@@ -61,7 +61,7 @@ func TestLoad(t *testing.T) {
 			defer server.Close()
 			o, err := load{
 				server: netip.MustParseAddrPort(server.Listener.Addr().String()), path: "/file", file: file, clients: 3, files: 9,
-				time: 30 * time.Second, keepAlive: tc.keepAlive, checkAll: true,
+				time: 5 * time.Minute, keepAlive: tc.keepAlive, checkAll: true,
 			}.run()
 			if err != nil {
 				t.Fatal(err)
