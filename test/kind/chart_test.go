@@ -130,7 +130,7 @@ func TestChartUpgradesCRDs(t *testing.T) {
 		_, err := try(t.Context(), "kubectl", "explain", "machine.spec.serialNumber")
 		return err
 	}
-	nowhere := []string{"old", "--namespace", "chart-upgrade", "--set", "nodeSelector.nowhere=true", "--wait"}
+	nowhere := []string{"old", "--namespace", "chart-upgrade", "--set-string", "nodeSelector.nowhere=true", "--wait"}
 
 	run(t, "helm", append([]string{"install", "--create-namespace", nowhere[0], old}, nowhere[1:]...)...)
 	run(t, "kubectl", "wait", "--for=condition=Established", "crd/machines.netboot.dev", "--timeout=60s")
