@@ -12,10 +12,13 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
+	"github.com/netboot-operator/netboot-operator/api/v1alpha1"
 	"github.com/netboot-operator/netboot-operator/controllers"
 )
 
@@ -86,7 +89,24 @@ func setUp(ctx context.Context, config *rest.Config, options ctrl.Options, pod *
 	if err != nil {
 		return nil, fmt.Errorf("connect to the API server: %w", err)
 	}
+	if err := answers(ctx, mgr.GetAPIReader(), pod); err != nil {
+		return nil, err
+	}
 	return mgr, pod.Setup(ctx, mgr)
+}
+
+// answers returns an error unless the API server lists our kinds from its own cache, as it will for ours. For some seconds after
+// its start it refuses to, and who asks a cache to fill itself then waits longer with each refusal, up to half a minute.
+func answers(ctx context.Context, reader client.Reader, pod *controllers.Pod) error {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	for _, kind := range []client.ObjectList{&v1alpha1.BootProfileList{}, &v1alpha1.MachineList{}} {
+		none := &metav1.ListOptions{ResourceVersion: "0", FieldSelector: "metadata.name=none"}
+		if err := reader.List(ctx, kind, client.InNamespace(pod.Watched), &client.ListOptions{Raw: none}); err != nil {
+			return fmt.Errorf("list %T: %w", kind, err)
+		}
+	}
+	return nil
 }
 
 // mapperUntil makes managers ask the API server for its kinds only until ctx ends. They do that before they start, where no
