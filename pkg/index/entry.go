@@ -30,15 +30,7 @@ type Machine struct {
 	Hostname        string // never empty
 	Architecture    Arch   // the spec's hint; empty: ask the request, else the profile's first platform
 	Variables       map[string]string
-
-	// BootID names the boot under the policy Once.
-	BootID string
-	// Once says that the policy is Once: what pkg/ledger knows of the BootID counts, beside Action.
-	Once bool
-	// Boots is how many boots of the BootID the Machine's status counts that were not completed.
-	Boots int
-	// CompleteOn says what completes a boot: Callback or PayloadServed.
-	CompleteOn string
+	BootID          string
 
 	// Action is what the machine gets when it asks for a boot configuration.
 	Action Action
