@@ -28,7 +28,7 @@ func besideMetrics(ctx context.Context, o *serveOptions, log logr.Logger, s *ser
 		},
 	}
 	if o.runtimeDir != "" {
-		health, err := listenHealth(ctx, o.runtimeDir)
+		health, err := listenHealth(metrics, o.runtimeDir)
 		if err != nil {
 			return err
 		}

@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
+
 	"github.com/netboot-operator/netboot-operator/test/load"
 )
 
@@ -336,5 +338,25 @@ func TestCheck(t *testing.T) {
 	}
 	if _, err := os.Stat(socket); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket is still there: %v", err)
+	}
+}
+
+// TestStopBesideASocketLeftBehind stops a process in its first moments, where one before it was killed: that is no failure.
+func TestStopBesideASocketLeftBehind(t *testing.T) {
+	dir := t.TempDir()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, healthSocket), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	o := &serveOptions{runtimeDir: dir, metricsAddress: "127.0.0.1:0"}
+	err = besideMetrics(ctx, o, logr.Discard(), &servers{options: o}, nil, func(context.Context) error { return nil })
+	if err != nil {
+		t.Error(err)
 	}
 }
