@@ -21,13 +21,11 @@ const (
 	progressAtOnce    = 20
 )
 
-// minProgress is the progress, in percent points, below which nothing is written.
-const minProgress = 5
-
-// A pace keeps the leader from writing each byte of progress. What changes for somebody who waits (a condition's status or
-// reason, a count of machines) is written at once.
+// A pace keeps the leader from writing each byte of progress, and each machine that boots. What changes for somebody who waits
+// (a condition's status or reason, how many machines there are) is written at once.
 type pace struct {
 	every time.Duration // for one BootProfile
+	step  int64         // the progress, in percent points, below which nothing is written
 	limit *rate.Limiter
 
 	mu   sync.Mutex
@@ -39,8 +37,8 @@ type written struct {
 	percent int64
 }
 
-func newPace(every time.Duration) *pace {
-	return &pace{every: every, limit: rate.NewLimiter(progressPerSecond, progressAtOnce), last: map[client.ObjectKey]written{}}
+func newPace(t timing) *pace {
+	return &pace{every: t.progress, step: t.step, limit: rate.NewLimiter(progressPerSecond, progressAtOnce), last: map[client.ObjectKey]written{}}
 }
 
 // A turn says what to do with a change of status.
@@ -60,7 +58,7 @@ func (p *pace) turn(key client.ObjectKey, before, after *v1alpha1.BootProfileSta
 	if !known {
 		return turn{}
 	}
-	if sameSteps(before, after) && abs(percent-last.percent) < minProgress {
+	if sameCounts(before, after) && sameSteps(before, after) && abs(percent-last.percent) < p.step {
 		return turn{skip: true}
 	}
 	if rest := p.every - time.Since(last.at); rest > 0 {
@@ -94,6 +92,9 @@ func onlyProgress(before, after *v1alpha1.BootProfileStatus) bool {
 func withoutProgress(s *v1alpha1.BootProfileStatus) *v1alpha1.BootProfileStatus {
 	out := s.DeepCopy()
 	out.Artifacts, out.ArtifactsCached = nil, ""
+	if out.Machines != nil {
+		out.Machines = &v1alpha1.MachineCounts{Total: out.Machines.Total} // how far they are changes with each boot
+	}
 	artifacts := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionArtifactsReady)
 	for i := range out.Conditions {
 		c := &out.Conditions[i]
@@ -119,6 +120,11 @@ func sameSteps(before, after *v1alpha1.BootProfileStatus) bool {
 		}
 	}
 	return true
+}
+
+// sameCounts says whether as many machines are armed, booted and stuck.
+func sameCounts(before, after *v1alpha1.BootProfileStatus) bool {
+	return equality.Semantic.DeepEqual(before.Machines, after.Machines)
 }
 
 func abs(n int64) int64 { return max(n, -n) }

@@ -66,7 +66,7 @@ func TestPace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p, key := newPace(10*time.Second), client.ObjectKey{Name: "linux"}
+				p, key := newPace(defaultTiming()), client.ObjectKey{Name: "linux"}
 				p.wrote(key, 10)
 				<-time.After(tc.since) // virtual time
 				if got := p.turn(key, tc.before, tc.after, tc.percent); got != tc.want {
@@ -77,7 +77,7 @@ func TestPace(t *testing.T) {
 	}
 	t.Run("all profiles together are bounded", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			p, writes := newPace(10*time.Second), 0
+			p, writes := newPace(defaultTiming()), 0
 			const profiles = 1000
 			for i := range profiles {
 				p.wrote(client.ObjectKey{Name: strconv.Itoa(i)}, 10)

@@ -43,10 +43,11 @@ type timing struct {
 	lasts    time.Duration // a pod whose Lease is not renewed so long is gone
 	coalesce time.Duration // what changes within this time is told at once
 	progress time.Duration // the leader writes what is only progress not more often than so, for each BootProfile
+	step     int64         // nor does it when that is fewer percent points
 }
 
 func defaultTiming() timing {
-	return timing{renew: 10 * time.Second, lasts: 40 * time.Second, coalesce: 250 * time.Millisecond, progress: 10 * time.Second}
+	return timing{renew: 10 * time.Second, lasts: 40 * time.Second, coalesce: 250 * time.Millisecond, progress: 10 * time.Second, step: 5}
 }
 
 // Writes of a pod besides those of each renewal, a second and at once.

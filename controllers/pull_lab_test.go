@@ -61,7 +61,7 @@ func newLab(t *testing.T) *lab {
 	t.Helper()
 	l := &lab{t: t, client: controlplane.Client(t, server.Config(t))}
 	l.namespace = controlplane.Namespace(t, l.client)
-	l.timing = timing{renew: 100 * time.Millisecond, lasts: 20 * time.Second, coalesce: 5 * time.Millisecond, progress: 20 * time.Millisecond}
+	l.timing = timing{renew: 100 * time.Millisecond, lasts: 20 * time.Second, coalesce: 5 * time.Millisecond, progress: 20 * time.Millisecond, step: 1}
 	return l
 }
 

@@ -85,7 +85,7 @@ func (p *Pod) Setup(ctx context.Context, mgr ctrl.Manager) error {
 			snapshot: p.Snapshot, known: profiles,
 		},
 		&MachineReporter{Client: mgr.GetClient(), Events: recorder, references: references, changes: changes, leader: leader},
-		&BootProfileReporter{Client: mgr.GetClient(), Events: recorder, pods: leader.pods, pace: newPace(p.timing.progress), leader: leader},
+		&BootProfileReporter{Client: mgr.GetClient(), Events: recorder, pods: leader.pods, pace: newPace(p.timing), leader: leader},
 	} {
 		if err := c.setup(mgr); err != nil {
 			return fmt.Errorf("set up %T: %w", c, err)
