@@ -220,11 +220,11 @@ func conflict(m *v1alpha1.Machine, rivals []v1alpha1.Machine) string {
 	var field string
 	for i := range rivals {
 		theirs, _ := identify(&rivals[i])
-		if theirs == nil || theirs.Key == mine.Key || !theirs.OlderThan(mine) {
+		if theirs == nil || theirs.Key == mine.Key || !theirs.Precedes(mine) {
 			continue
 		}
 		shared := sharedIdentity(mine, theirs)
-		if shared == "" || winner != nil && winner.OlderThan(theirs) {
+		if shared == "" || winner != nil && winner.Precedes(theirs) {
 			continue
 		}
 		winner, field = theirs, shared

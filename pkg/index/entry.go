@@ -21,6 +21,8 @@ type Arch string
 type Machine struct {
 	Key     Key
 	Created time.Time // decides who keeps an identity that two machines claim
+	// Discovered: it was made of an unknown machine that asked, and nobody has enrolled it. It gives way to every other.
+	Discovered bool
 
 	MACs         []MAC  // at least one, without duplicates
 	SystemUUID   string // lower case with dashes; empty: none
@@ -30,12 +32,22 @@ type Machine struct {
 	Hostname        string // never empty
 	Architecture    Arch   // the spec's hint; empty: ask the request, else the profile's first platform
 	Variables       map[string]string
-	BootID          string
+
+	// BootID names the boot under the policy Once.
+	BootID string
+	// Once says that the policy is Once: what pkg/ledger knows of the BootID counts, beside Action.
+	Once bool
+	// Boots is how many boots of the BootID the Machine's status counts that were not completed.
+	Boots int
+	// CompleteOn says what completes a boot: Callback or PayloadServed.
+	CompleteOn string
 
 	// Action is what the machine gets when it asks for a boot configuration.
 	Action Action
 	// Refusal says for Action Refuse, in words for the person at the console, why.
 	Refusal string
+	// RefusalReason is the same as the reason of a condition: ProfileNotFound, ArchitectureNotInProfile, ...
+	RefusalReason string
 
 	// Profile is what to boot. It is nil when the machine names no profile or the profile can't be used.
 	Profile *Profile
@@ -87,6 +99,9 @@ type Profile struct {
 	Files     []File
 	Templates Templates
 	Payload   Payload
+	// KernelArgs and LocalBoot are what a machine gets that is in no Machine.
+	KernelArgs []string
+	LocalBoot  LocalBoot
 }
 
 // Platform returns the platform for arch, or the first one when arch is empty. It returns nil when the profile has none.

@@ -44,9 +44,13 @@ func New() *Index {
 	}
 }
 
-// OlderThan says whether m keeps an identity that other claims too: the one created first, then the one whose Key sorts
+// Precedes says whether m keeps an identity that other claims too: one that someone made or enrolled beats one that was discovered;
+// then the one created first, then the one whose Key sorts
 // first.
-func (m *Machine) OlderThan(other *Machine) bool {
+func (m *Machine) Precedes(other *Machine) bool {
+	if m.Discovered != other.Discovered {
+		return other.Discovered
+	}
 	if !m.Created.Equal(other.Created) {
 		return m.Created.Before(other.Created)
 	}
@@ -93,7 +97,7 @@ func (x *Index) remove(key Key) {
 // claim returns claims with m at its place: the owner first.
 func claim(claims []*Machine, m *Machine) []*Machine {
 	at, _ := slices.BinarySearchFunc(claims, m, func(a, b *Machine) int {
-		if a.OlderThan(b) {
+		if a.Precedes(b) {
 			return -1
 		}
 		return 1
@@ -176,6 +180,13 @@ func (x *Index) Keys() (machines, profiles []Key) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return slices.Sorted(maps.Keys(x.machines)), slices.Sorted(maps.Keys(x.profiles))
+}
+
+// Size returns how many machines and profiles there are.
+func (x *Index) Size() (machines, profiles int) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return len(x.machines), len(x.profiles)
 }
 
 // PutProfile adds a profile, or replaces the one with the same Key.

@@ -68,6 +68,12 @@ func (m model) tables() tables {
 		Artifacts: map[ID][]Key{},
 	}
 	for _, o := range slices.SortedFunc(maps.Values(m.machines), func(a, b *Machine) int {
+		if a.Discovered != b.Discovered {
+			if b.Discovered {
+				return -1
+			}
+			return 1
+		}
 		if c := a.Created.Compare(b.Created); c != 0 {
 			return c
 		}
@@ -134,7 +140,7 @@ func TestTablesHoldNothingOfWhatIsGone(t *testing.T) {
 
 // randomMachine returns a machine with identities from a small set, so that conflicts are frequent.
 func randomMachine(dice *rand.Rand, key Key) *Machine {
-	m := &Machine{Key: key, Created: time.Unix(int64(dice.IntN(4)), 0)}
+	m := &Machine{Key: key, Created: time.Unix(int64(dice.IntN(4)), 0), Discovered: dice.IntN(4) == 0}
 	for _, last := range dice.Perm(5)[:1+dice.IntN(3)] {
 		m.MACs = append(m.MACs, MAC{5: byte(last + 1)})
 	}

@@ -44,6 +44,9 @@ type Body struct {
 	MaxWindowSize int
 	// RolloverToOne makes block 1 follow block 65535. All known boot loaders expect block 0, and so does false.
 	RolloverToOne bool
+	// Begin is called when a request begins to be answered from this Body, also for those that FreshFor saves from the
+	// handler. What it returns becomes Record.Tag, so that whoever answers knows what has ended. It must not block.
+	Begin func(*Request) any
 	// Unrecorded leaves the request out of records, logs and the metrics of requests: for those that ask how the server is.
 	Unrecorded bool
 

@@ -50,6 +50,7 @@ func (f HandlerFunc) ServeTFTP(ctx context.Context, r *Request) (*Body, error) {
 type Record struct {
 	Request  Request
 	Served   string   // Body.Name
+	Tag      any      // what Body.Begin has returned
 	Accepted []Option // the options of the OACK; empty: none was sent
 
 	BlockSize  int // bytes, as agreed; 0: no transfer began
@@ -57,6 +58,7 @@ type Record struct {
 
 	Bytes         int64 // of the file, in the form sent, that the client acknowledged
 	Blocks        int64 // that the client acknowledged
+	Repeats       int64 // of the request by the client, before its answer had arrived
 	Retransmits   int64 // DATA and OACK packets sent more than once
 	DuplicateACKs int64 // that acknowledged nothing new
 

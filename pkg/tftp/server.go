@@ -28,6 +28,7 @@ type Server struct {
 	metrics *metrics
 	mtus    *mtuCache
 	drains  *drains
+	live    *live
 }
 
 // New returns a server that asks h for what requests name. The error tells which option is out of bounds.
@@ -43,7 +44,7 @@ func New(h Handler, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("TFTP server: %w", err)
 	}
-	return &Server{handler: h, options: o, books: newBooks(o), metrics: m, mtus: newMTUCache(), drains: newDrains()}, nil
+	return &Server{handler: h, options: o, books: newBooks(o), metrics: m, mtus: newMTUCache(), drains: newDrains(), live: newLive()}, nil
 }
 
 // timing returns when to send again to a client that asked for the given timeout; 0: for none.
@@ -87,7 +88,9 @@ func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {
 
 	x := newShard(context.WithoutCancel(ctx), s, w, records.add)
 	part := s.join(ctx, x, conn.LocalAddr())
+	s.live.join(x)
 	err = x.run(ctx, s.options.ShutdownGrace)
+	s.live.leave(x)
 	part()
 	if err != nil {
 		err = fmt.Errorf("serve TFTP on %v: %w", conn.LocalAddr(), err)

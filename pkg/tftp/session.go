@@ -18,6 +18,7 @@ type session struct {
 	request Request
 	packet  string        // the request as it came, to know it again
 	arrived time.Duration // on the shard's clock
+	repeats int64         // of the request
 	port    *port         // of its own; nil: the shard's
 
 	cancel context.CancelFunc // ends the handler's context; nil: it has none of its own
@@ -26,6 +27,7 @@ type session struct {
 	handed bool               // another socket got the request, and gets what follows
 
 	body     *Body
+	tag      any // for the record
 	content  content
 	agreed   terms
 	oack     []byte
@@ -41,6 +43,7 @@ type session struct {
 
 // asked takes the session's own request, once more.
 func (x *session) asked() {
+	x.repeats++
 	if !x.opened {
 		return // the answer to the first one is on its way
 	}
@@ -65,6 +68,12 @@ func (x *session) replaced() Outcome {
 func (x *session) begin(b *Body, most limits) {
 	s := x.shard
 	x.body = b
+	if b.Begin != nil {
+		_ = guarded(func() error { // a panic of others' code ends no other transfer
+			x.tag = b.Begin(&x.request)
+			return nil
+		})
+	}
 	x.agreed = negotiate(x.request.Options, most, b.Size)
 	x.content = s.cache.open(b, x.agreed.blockSize, x.agreed.window, x)
 	x.transfer = newTransfer(x.agreed, s.server.timing(x.agreed.timeout), b.Size, s.now)
@@ -263,10 +272,10 @@ func (x *session) end(o Outcome, err error) {
 func (x *session) record(o Outcome, err error) Record {
 	r := Record{
 		Request: x.request, Accepted: x.agreed.accepted, BlockSize: x.agreed.blockSize, WindowSize: x.agreed.window,
-		Duration: x.shard.now - x.arrived, Outcome: o, Err: err,
+		Duration: x.shard.now - x.arrived, Outcome: o, Err: err, Repeats: x.repeats,
 	}
 	if x.body != nil {
-		r.Served = x.body.Name
+		r.Served, r.Tag = x.body.Name, x.tag
 		r.Blocks, r.Bytes = x.transfer.progress()
 		r.Retransmits, r.DuplicateACKs = x.transfer.resent, x.transfer.duplicates
 		r.RoundTrip = x.transfer.rtt.smoothed

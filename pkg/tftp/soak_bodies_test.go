@@ -83,7 +83,7 @@ func (s *soak) ServeTFTP(ctx context.Context, r *Request) (*Body, error) {
 	case "stream too short":
 		return s.closing(&Body{Stream: bytes.NewReader(data[:half]), Size: size + 1}), nil
 	case "stream too long":
-		return s.closing(&Body{Stream: bytes.NewReader(s.data[:size+1]), Size: size}), nil // size may be 0
+		return s.closing(&Body{Stream: bytes.NewReader(data), Size: half}), nil
 	case "stream that stalls":
 		end, _ := io.Pipe() // Read waits until it is closed
 		b := s.closing(&Body{Stream: io.MultiReader(bytes.NewReader(data[:half]), end), Size: UnknownSize})

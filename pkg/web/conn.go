@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -29,6 +30,8 @@ type conn struct {
 	// Only who writes uses these.
 	left int64 // bytes to send until the deadline moves
 	more bool  // what is written is the beginning of something: it need not go out at once
+
+	answered atomic.Int64 // bytes that were sent of the present answer
 
 	// Of connections, under its lock.
 	state   state
@@ -87,7 +90,10 @@ func (c *conn) ReadFrom(r io.Reader) (n int64, err error) {
 type writer struct{ io.Writer }
 
 // fresh begins an answer: it may take the whole time, whatever is left from the one before.
-func (c *conn) fresh() { c.left = 0 }
+func (c *conn) fresh() {
+	c.left = 0
+	c.answered.Store(0)
+}
 
 // room is how much may be sent before it is to be asked again.
 func (c *conn) room() int64 {
@@ -100,6 +106,7 @@ func (c *conn) room() int64 {
 
 func (c *conn) sent(n int64) {
 	c.left -= n
+	c.answered.Add(n)
 	c.owner.metrics.sent(n)
 }
 
