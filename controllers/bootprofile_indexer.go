@@ -24,6 +24,7 @@ type BootProfileIndexer struct {
 	changes    *referenceWatch
 	fill       *fill
 	snapshot   *Snapshot
+	metrics    *IndexMetrics
 	known      []index.Key // what was in the index before
 }
 
@@ -42,6 +43,11 @@ func (r *BootProfileIndexer) Reconcile(ctx context.Context, req ctrl.Request) (c
 		return ctrl.Result{}, context.Cause(ctx)
 	}
 	indexProfile(r.Index, r.Keeper, index.Key(req.String()), profile, from)
+	if profile == nil {
+		r.metrics.gone(kindBootProfile, req.NamespacedName)
+	} else {
+		r.metrics.served(kindBootProfile, req.NamespacedName, profile.Generation)
+	}
 	r.fill.note(kindBootProfile, req.NamespacedName)
 	r.snapshot.touch()
 	return ctrl.Result{}, err

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -36,12 +37,12 @@ func (r *BootProfileReporter) Reconcile(ctx context.Context, req ctrl.Request) (
 		r.pace.forget(req.NamespacedName)
 		return ctrl.Result{}, err
 	}
-	machines, err := machinesOf(ctx, r.Client, req.NamespacedName)
+	counts, err := countMachines(ctx, r.Client, req.NamespacedName)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	before := profile.DeepCopy()
-	percent := reportProfile(profile, len(machines), r.pods.holdings())
+	percent := reportProfile(profile, counts, r.pods.holdings())
 	// While something is missing it looks again by itself: what is told of an artifact may come before the profile does.
 	again := ctrl.Result{RequeueAfter: r.pace.every}
 	if meta.IsStatusConditionTrue(profile.Status.Conditions, v1alpha1.ConditionArtifactsReady) {
@@ -63,13 +64,13 @@ func (r *BootProfileReporter) Reconcile(ctx context.Context, req ctrl.Request) (
 	return again, nil
 }
 
-// reportProfile writes a BootProfile's status from what it is, how many Machines name it, and what the pods have of its
+// reportProfile writes a BootProfile's status from what it is, a count of the Machines that name it, and what the pods have of its
 // artifacts; what it says of these stays as it is when pods is nil, which is not known. It returns how much of the
 // artifacts has come, in percent.
-func reportProfile(profile *v1alpha1.BootProfile, machines int, pods map[string]holdings) int64 {
+func reportProfile(profile *v1alpha1.BootProfile, machines v1alpha1.MachineCounts, pods map[string]holdings) int64 {
 	compiled, accepted := compile(profile, nil) // whether it is accepted does not hang on what it refers to
 	profile.Status.ObservedGeneration = profile.Generation
-	profile.Status.Machines = &v1alpha1.MachineCounts{Total: int32(min(machines, 1<<31-1))}
+	profile.Status.Machines = &machines
 	var percent int64
 	var artifacts *finding
 	switch {
@@ -88,7 +89,7 @@ func (r *BootProfileReporter) setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("bootprofile-reporter").
 		For(&v1alpha1.BootProfile{}).
-		Watches(&v1alpha1.Machine{}, profileOf()).
+		Watches(&v1alpha1.Machine{}, profileOf(), builder.WithPredicates(countChanged())).
 		WatchesRawSource(source.Channel(r.leader.profiles, &handler.EnqueueRequestForObject{})).
 		WithOptions(everyPod()).
 		Complete(r)

@@ -19,7 +19,8 @@ func compile(p *v1alpha1.BootProfile, from referents) (*index.Profile, finding) 
 	key := keyOf(p)
 	out := &index.Profile{
 		Key: key, Name: p.Name, Namespace: p.Namespace,
-		Payload: index.Payload(p.Spec.PayloadProtocol),
+		Payload: index.Payload(p.Spec.PayloadProtocol), LocalBoot: index.LocalBoot(p.Spec.LocalBoot),
+		KernelArgs: argsOf(p.Spec.KernelArgs),
 	}
 	if t := p.Spec.Templates; t != nil {
 		out.Templates = index.Templates{PXELINUX: t.PXELINUX, GRUB: t.GRUB, IPXE: t.IPXE}

@@ -26,6 +26,7 @@ type MachineIndexer struct {
 	changes    *referenceWatch
 	fill       *fill
 	snapshot   *Snapshot
+	metrics    *IndexMetrics
 	known      []index.Key // what was in the index before
 }
 
@@ -50,6 +51,12 @@ func (r *MachineIndexer) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 	default:
 		r.Index.Put(entry)
 	}
+	switch {
+	case m == nil:
+		r.metrics.gone(kindMachine, req.NamespacedName)
+	case err == nil:
+		r.metrics.served(kindMachine, req.NamespacedName, m.Generation)
+	}
 	r.fill.note(kindMachine, req.NamespacedName)
 	r.snapshot.touch()
 	return ctrl.Result{}, err
@@ -66,7 +73,7 @@ func resolveOrNil(m *v1alpha1.Machine, profile *v1alpha1.BootProfile, from refer
 func (r *MachineIndexer) setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("machine-indexer").
-		For(&v1alpha1.Machine{}).
+		For(&v1alpha1.Machine{}, builder.WithPredicates(bootableChanged())).
 		Watches(&v1alpha1.BootProfile{}, machinesUsing(mgr.GetClient()), builder.WithPredicates(specChanged())).
 		WatchesRawSource(r.changes.changes(kindConfigMap, machinesReferring)).
 		WatchesRawSource(r.changes.changes(kindSecret, machinesReferring)).

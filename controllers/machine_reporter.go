@@ -76,6 +76,7 @@ func reportMachine(m *v1alpha1.Machine, profile *v1alpha1.BootProfile, from refe
 	}
 	m.Status.ObservedGeneration = m.Generation
 	setMachineConditions(m, v, artifacts)
+	setBootConditions(m)
 }
 
 // conflictRetry is how long to wait after somebody else wrote, for the cache to see it.

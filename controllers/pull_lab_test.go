@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -55,6 +56,7 @@ type lab struct {
 	client    client.Client
 	namespace string
 	timing    timing
+	setup     func(*Pod) // of the next pod that is started; nil: as it is
 }
 
 func newLab(t *testing.T) *lab {
@@ -75,24 +77,6 @@ type pod struct {
 // start starts a pod and waits until its index is filled. dir is that of its store.
 func (l *lab) start(name, dir string) *pod {
 	l.t.Helper()
-	config := server.Config(l.t)
-	config.QPS = -1
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			l.t.Fatal(err)
-		}
-	}
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme: scheme, Logger: logr.Discard(),
-		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{l.namespace: {}}},
-		Client:     client.Options{FieldOwner: "netboot-operator", FieldValidation: "Strict"},
-		Metrics:    metricsserver.Options{BindAddress: "0"},
-		Controller: ctrlconfig.Controller{SkipNameValidation: new(true)},
-	})
-	if err != nil {
-		l.t.Fatal(err)
-	}
 	p := &pod{dir: dir, events: NewArtifactEvents(logr.Discard())}
 	store, err := artifact.New(artifact.Options{Dir: dir, Observer: p.events, RetryAfter: 50 * time.Millisecond})
 	if err != nil {
@@ -103,17 +87,16 @@ func (l *lab) start(name, dir string) *pod {
 		l.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(l.t.Context()))
-	filled := make(chan struct{})
+	filled, ended := make(chan struct{}), make(chan error, 1)
 	setup := &Pod{
 		Name: name, Index: index.New(), Artifacts: store, Changed: p.events, Namespace: l.namespace, Watched: l.namespace, Tokens: tokens,
-		Filled: func() { close(filled) },
+		Filled: sync.OnceFunc(func() { close(filled) }),
 		timing: l.timing,
 	}
-	if err := setup.Setup(ctx, mgr); err != nil {
-		l.t.Fatal(err)
+	if l.setup != nil {
+		l.setup(setup)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- mgr.Start(ctx) }()
+	go func() { ended <- l.follow(ctx, setup) }()
 	p.end = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -130,6 +113,48 @@ func (l *lab) start(name, dir string) *pod {
 		l.t.Fatalf("pod %s is not ready", name)
 	}
 	return p
+}
+
+// follow runs managers of a pod, one after the other, as a process does: after an outage another one goes on. For a lab, a request
+// that takes longer than its short time between two renewals is one, too.
+func (l *lab) follow(ctx context.Context, setup *Pod) error {
+	for ctx.Err() == nil {
+		mgr, err := l.manager()
+		if err == nil {
+			err = setup.Setup(ctx, mgr)
+		}
+		if err == nil {
+			if err := mgr.Start(ctx); !errors.Is(err, ErrStale) {
+				return err
+			}
+			continue
+		}
+		if !apiServerAway(err) {
+			return err
+		}
+		select {
+		case <-time.After(l.timing.renew):
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+// manager returns one that watches the lab's namespace.
+func (l *lab) manager() (ctrl.Manager, error) {
+	config := server.Config(l.t)
+	config.QPS = -1
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	return ctrl.NewManager(config, ctrl.Options{
+		Scheme: scheme, Logger: logr.Discard(),
+		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{l.namespace: {}}},
+		Client:     client.Options{FieldOwner: "netboot-operator", FieldValidation: "Strict"},
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		Controller: ctrlconfig.Controller{SkipNameValidation: new(true)},
+	})
 }
 
 // breakStore takes the disk away below a store.

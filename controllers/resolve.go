@@ -53,7 +53,9 @@ func resolve(m *v1alpha1.Machine, profile *v1alpha1.BootProfile, from referents)
 		var faults []finding
 		entry.Configs, faults = mergeConfigs(profile, m, from)
 		entry.LocalBoot = index.LocalBoot(profile.Spec.LocalBoot)
-		v.rendered = dryRender(entry, faults)
+		callback := false
+		v.rendered, callback = dryRender(entry, faults)
+		entry.CompleteOn = completesOn(m, callback)
 	}
 	if resolved.Reason == v1alpha1.ReasonNoProfile {
 		v.rendered = yes(v1alpha1.ReasonRendered, "the machine boots from its own disk: there is nothing to render")
@@ -63,7 +65,7 @@ func resolve(m *v1alpha1.Machine, profile *v1alpha1.BootProfile, from referents)
 	case bootsLocally(m), resolved.Reason == v1alpha1.ReasonNoProfile:
 		entry.Action = index.BootLocal
 	case compiled == nil:
-		entry.Action, entry.Refusal = index.Refuse, resolved.Message
+		entry.Action, entry.Refusal, entry.RefusalReason = index.Refuse, resolved.Message, resolved.Reason
 	default:
 		entry.Action = index.Netboot
 	}
@@ -74,6 +76,17 @@ func resolve(m *v1alpha1.Machine, profile *v1alpha1.BootProfile, from referents)
 // notTried is the finding of a condition that an earlier one leaves without an answer.
 func notTried(reason string) finding {
 	return no(reason, "not tried: see the other conditions")
+}
+
+// completesOn says what completes a boot of m; callback: some text that it gets asks for the URL to call back.
+func completesOn(m *v1alpha1.Machine, callback bool) string {
+	switch {
+	case m.Spec.CompleteOn != "":
+		return string(m.Spec.CompleteOn)
+	case callback:
+		return string(v1alpha1.CompleteOnCallback)
+	}
+	return string(v1alpha1.CompleteOnPayloadServed)
 }
 
 // bootsLocally says whether the policy keeps the machine from its profile now.
@@ -100,7 +113,15 @@ func identify(m *v1alpha1.Machine) (*index.Machine, finding) {
 		SerialNumber: m.Spec.SerialNumber,
 		Architecture: index.Arch(m.Spec.Architecture),
 		BootID:       m.Spec.BootID,
+		Once:         m.Spec.BootPolicy != v1alpha1.BootPolicyContinuous && m.Spec.BootPolicy != v1alpha1.BootPolicyDisabled,
 		Variables:    map[string]string{},
+	}
+	if m.Labels[LabelDiscovered] == "true" && m.Spec.ProfileRef == nil {
+		// Anybody can have said so: it is kept for who enrols the machine, and takes nothing from another one until then.
+		entry.Discovered, entry.SystemUUID, entry.SerialNumber = true, "", ""
+	}
+	if b := m.Status.LastBoot; b != nil && b.BootID == m.Spec.BootID {
+		entry.Boots = int(m.Status.BootsSinceCompletion)
 	}
 	if entry.Hostname == "" {
 		entry.Hostname = m.Name
@@ -162,20 +183,24 @@ func argsOf(args []v1alpha1.KernelArgument) []string {
 
 // dryRender renders what the machine could ask for: the configuration of every loader, on the machine's architecture or
 // on each of the profile's, and the configs and the seed that are served. faults say which configs can't be had: they come
-// first, and what only follows from them is not told.
-func dryRender(entry *index.Machine, faults []finding) finding {
+// first, and what only follows from them is not told. callback says whether one of them asks for the URL by which a machine
+// says that its boot is completed; where not all of them could be looked at, it may be so.
+func dryRender(entry *index.Machine, faults []finding) (f finding, callback bool) {
 	trial := *entry
 	trial.Action = index.Netboot
 	request := render.Request{
 		ServerURL: "http://192.0.2.1:8080", TFTPServer: "192.0.2.1", Over: render.HTTP, // RFC 5737: nobody's address
-		Token: func(*index.Machine, string) (string, error) { return "TOKEN", nil },
+		Token: func(_ *index.Machine, scope string) (string, error) {
+			callback = callback || scope == render.CallbackScope(render.CallbackComplete)
+			return "TOKEN", nil
+		},
 	}
 	if len(faults) > 0 {
 		messages := make([]string, 0, len(faults))
 		for _, f := range faults {
 			messages = append(messages, f.Message)
 		}
-		return no(faults[0].Reason, "%s", strings.Join(messages, "; "))
+		return no(faults[0].Reason, "%s", strings.Join(messages, "; ")), true
 	}
 	var problems []string
 	tell := func(err error) {
@@ -204,9 +229,9 @@ func dryRender(entry *index.Machine, faults []finding) finding {
 		tell(err)
 	}
 	if len(problems) > 0 {
-		return no(v1alpha1.ReasonTemplateError, "%s", strings.Join(problems, "; "))
+		return no(v1alpha1.ReasonTemplateError, "%s", strings.Join(problems, "; ")), true
 	}
-	return yes(v1alpha1.ReasonRendered, "the configurations of PXELINUX, GRUB and iPXE render")
+	return yes(v1alpha1.ReasonRendered, "the configurations of PXELINUX, GRUB and iPXE render"), callback
 }
 
 // conflict says which identity of m an older machine owns, and which machine that is; empty when m has all of its own.
@@ -231,6 +256,9 @@ func conflict(m *v1alpha1.Machine, rivals []v1alpha1.Machine) string {
 	}
 	if winner == nil {
 		return ""
+	}
+	if mine.Discovered && !winner.Discovered {
+		return fmt.Sprintf("%s belongs to Machine %q, and this one was only discovered; delete it", field, winner.Key)
 	}
 	return fmt.Sprintf("%s already belongs to Machine %q, which is older; remove it from one of the two", field, winner.Key)
 }

@@ -249,7 +249,7 @@ func TestEntryHoldsWhatTheObjectsSay(t *testing.T) {
 		Key: "lab/n7", Created: created.Time, Name: "n7", Namespace: "lab", Hostname: "n7",
 		MACs:       []index.MAC{{0x52, 0x54, 0x00, 0xaa, 0xbb, 0x01}},
 		SystemUUID: "a1b2c3d4-e5f6-4788-99aa-bbccddeeff00", SerialNumber: "S-1", Architecture: "amd64",
-		Variables: map[string]string{"rack": "r12"}, BootID: "1",
+		Variables: map[string]string{"rack": "r12"}, BootID: "1", Once: true, CompleteOn: "PayloadServed",
 		Action: index.Netboot, Profile: compiled, LocalBoot: index.LocalSanBoot,
 		KernelArgs: []string{"console=ttyS0"},
 		Configs: []index.Config{
@@ -342,6 +342,10 @@ func TestConflict(t *testing.T) {
 		m.Spec.MACAddresses = []v1alpha1.MACAddress{"52:54:00:00:00:99"}
 		m.Spec.SystemUUID = "a1b2c3d4-e5f6-4788-99aa-bbccddeeff00"
 	}
+	strange := func(m *v1alpha1.Machine) {
+		m.Labels, m.Spec.ProfileRef = map[string]string{LabelDiscovered: "true"}, nil
+	}
+	enrolled := func(m *v1alpha1.Machine) { m.Spec.ProfileRef = &v1alpha1.ProfileReference{Name: "debian"} }
 	for name, tc := range map[string]struct {
 		machine v1alpha1.Machine
 		rivals  []v1alpha1.Machine
@@ -354,7 +358,16 @@ func TestConflict(t *testing.T) {
 		"of the same age, the name decides": {machine: at(1, "n7"), rivals: []v1alpha1.Machine{at(1, "n6")}, want: `"lab/n6"`},
 		"of three, the oldest is named":     {machine: at(3, "n7"), rivals: []v1alpha1.Machine{at(2, "n8"), at(1, "n9")}, want: `"lab/n9"`},
 		"a UUID counts as well":             {machine: at(3, "n7", func(m *v1alpha1.Machine) { m.Spec.SystemUUID = "A1B2C3D4-E5F6-4788-99AA-BBCCDDEEFF00" }), rivals: []v1alpha1.Machine{at(1, "n8", uuid)}, want: "spec.systemUUID"},
-		"an older one with nothing shared":  {machine: at(3, "n7"), rivals: []v1alpha1.Machine{at(1, "n8", uuid)}},
+		"an older one that was discovered":  {machine: at(2, "n7"), rivals: []v1alpha1.Machine{at(1, "n8", strange)}},
+		"one that was discovered loses":     {machine: at(1, "n7", strange), rivals: []v1alpha1.Machine{at(2, "n8")}, want: "only discovered; delete it"},
+		"once it is enrolled it is as old as it is": {
+			machine: at(2, "n7"), rivals: []v1alpha1.Machine{at(1, "n8", strange, enrolled)}, want: `"lab/n8", which is older`,
+		},
+		"a UUID that a stranger told": {
+			machine: at(3, "n7", func(m *v1alpha1.Machine) { m.Spec.SystemUUID = "A1B2C3D4-E5F6-4788-99AA-BBCCDDEEFF00" }),
+			rivals:  []v1alpha1.Machine{at(1, "n8", uuid, strange)},
+		},
+		"an older one with nothing shared": {machine: at(3, "n7"), rivals: []v1alpha1.Machine{at(1, "n8", uuid)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := conflict(&tc.machine, tc.rivals)

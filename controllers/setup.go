@@ -31,6 +31,13 @@ type Pod struct {
 	Filled func()
 	// Snapshot keeps what the index is made of for the next start. Nil: nothing is kept.
 	Snapshot *Snapshot
+	// Metrics measure how soon edits are served. Nil: they are not measured.
+	Metrics *IndexMetrics
+	// Discovery makes Machines of those who ask and are none. Nil: nobody does.
+	Discovery *Discovery
+
+	// Boots writes what became of boots into the status of Machines. Nil: nobody does.
+	Boots *BootReporter
 
 	timing timing // the zero value: the default
 }
@@ -78,11 +85,12 @@ func (p *Pod) Setup(ctx context.Context, mgr ctrl.Manager) error {
 	recorder := newEventRecorder(mgr.GetEventRecorder("netboot-operator"))
 	for _, c := range []interface{ setup(ctrl.Manager) error }{
 		&MachineIndexer{
-			Reader: mgr.GetClient(), Index: p.Index, references: references, changes: changes, fill: filled, snapshot: p.Snapshot, known: machines,
+			Reader: mgr.GetClient(), Index: p.Index, references: references, changes: changes, fill: filled, snapshot: p.Snapshot,
+			metrics: p.Metrics, known: machines,
 		},
 		&BootProfileIndexer{
 			Reader: mgr.GetClient(), Index: p.Index, Keeper: pulls, references: references, changes: changes, fill: filled,
-			snapshot: p.Snapshot, known: profiles,
+			snapshot: p.Snapshot, metrics: p.Metrics, known: profiles,
 		},
 		&MachineReporter{Client: mgr.GetClient(), Events: recorder, references: references, changes: changes, leader: leader},
 		&BootProfileReporter{Client: mgr.GetClient(), Events: recorder, pods: leader.pods, pace: newPace(p.timing), leader: leader},
@@ -122,6 +130,30 @@ func (p *Pod) Setup(ctx context.Context, mgr ctrl.Manager) error {
 		return p.Snapshot.run(ctx, mgr.GetClient())
 	})); err != nil {
 		return fmt.Errorf("add the snapshot: %w", err)
+	}
+	if p.Discovery != nil {
+		if err := mgr.Add(everyPodRunnable(func(ctx context.Context) error {
+			select {
+			case <-full: // else a Machine that is there may not be seen yet
+				return p.Discovery.run(ctx, mgr.GetClient(), recorder)
+			case <-ctx.Done():
+				return nil
+			}
+		})); err != nil {
+			return fmt.Errorf("add the discovery of machines: %w", err)
+		}
+	}
+	if p.Boots != nil {
+		if err := mgr.Add(everyPodRunnable(func(ctx context.Context) error {
+			select {
+			case <-full: // a Machine that is not in the index yet can't be learned of
+				return p.reportBoots(ctx, mgr, recorder)
+			case <-ctx.Done():
+				return nil
+			}
+		})); err != nil {
+			return fmt.Errorf("add the reporter of boots: %w", err)
+		}
 	}
 	here := &presence{
 		client: mgr.GetClient(), namespace: p.Namespace, name: name, pulls: pulls, changed: p.Changed.changed,

@@ -27,7 +27,10 @@ func (oneMachine) List(_ context.Context, list client.ObjectList, _ ...client.Li
 	if machines, ok := list.(*v1alpha1.MachineList); ok {
 		machines.Items = []v1alpha1.Machine{{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "lab", Name: "n1", Annotations: map[string]string{"note": "not for the disk"}},
-			Spec:       v1alpha1.MachineSpec{MACAddresses: []v1alpha1.MACAddress{"52:54:00:aa:bb:01"}},
+			Spec:       v1alpha1.MachineSpec{MACAddresses: []v1alpha1.MACAddress{"52:54:00:aa:bb:01"}, BootID: "7"},
+			Status: v1alpha1.MachineStatus{
+				BootID: "6", BootsSinceCompletion: 3, LastBoot: &v1alpha1.LastBoot{BootID: "7", Message: "not for the disk", StartTime: metav1.Now()},
+			},
 		}}
 	}
 	return nil
@@ -69,7 +72,10 @@ func TestSnapshotThatCannotBeWritten(t *testing.T) {
 	}
 	x := index.New()
 	if !next.Restore(x, nil, nil) || x.Machine("lab/n1") == nil {
-		t.Error("what was written is not restored")
+		t.Fatal("what was written is not restored")
+	}
+	if got := x.Machine("lab/n1").Boots; got != 3 { // a machine that is held stays so
+		t.Errorf("%d boots are counted, want 3", got)
 	}
 }
 

@@ -194,6 +194,10 @@ func (s *Snapshot) collect(ctx context.Context, reader client.Reader) (*savedObj
 		m := &machines.Items[i]
 		saved := v1alpha1.Machine{ObjectMeta: savedMeta(m), Spec: m.Spec}
 		saved.Status.BootID = m.Status.BootID
+		if b := m.Status.LastBoot; b != nil && m.Status.BootsSinceCompletion > 0 { // else it would change with each boot
+			saved.Status.BootsSinceCompletion = m.Status.BootsSinceCompletion
+			saved.Status.LastBoot = &v1alpha1.LastBoot{BootID: b.BootID}
+		}
 		objects.Machines = append(objects.Machines, saved)
 		for _, to := range referencesOf(m, nil) {
 			needed[referentKey{m.Namespace, to}] = true

@@ -35,6 +35,7 @@ type Standalone struct {
 	Index     *index.Index
 	Artifacts ArtifactStore   // nil: none is fetched, nothing is told of them
 	Changed   *ArtifactEvents // nil: artifacts don't change
+	Boots     *BootReporter   // nil: nobody boots
 	Log       logr.Logger
 
 	mu       sync.Mutex
@@ -48,14 +49,19 @@ type Standalone struct {
 
 // Run follows the folder until ctx ends. filled is called once, when the index holds what was there at the start.
 func (s *Standalone) Run(ctx context.Context, filled func()) error {
-	var artifacts sync.WaitGroup
-	defer artifacts.Wait()
+	var beside sync.WaitGroup
+	defer beside.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if s.Changed != nil {
-		artifacts.Go(func() { s.followArtifacts(ctx) })
+		beside.Go(func() { s.followArtifacts(ctx) })
 	}
-	once := sync.OnceFunc(filled)
+	once := sync.OnceFunc(func() {
+		if s.Boots != nil {
+			beside.Go(func() { s.reportBoots(ctx) })
+		}
+		filled()
+	})
 	return s.Validator.Follow(ctx, s.Dir, func(set manifest.Set, problems []manifest.Problem) {
 		s.apply(set, problems)
 		once()
@@ -142,7 +148,10 @@ func (s *Standalone) apply(set manifest.Set, problems []manifest.Problem) {
 	keepLastGood(kindMachine, machines, s.machines, files, s.files, problems)
 	keepLastGood(kindBootProfile, profiles, s.profiles, files, s.files, problems)
 	for key, m := range machines {
-		if before := s.machines[key]; before != nil && before != m {
+		before := s.machines[key]
+		if before == nil {
+			s.recall(m)
+		} else if before != m {
 			m.Generation, m.Status = before.Generation, before.Status
 			if !equality.Semantic.DeepEqual(before.Spec, m.Spec) {
 				m.Generation++
@@ -204,6 +213,9 @@ func (s *Standalone) gone(machines map[index.Key]*v1alpha1.Machine, profiles map
 	for key := range s.machines {
 		if machines[key] == nil {
 			s.Index.Delete(key)
+			if s.Boots != nil {
+				s.Boots.forget(key)
+			}
 			files = append(files, statusFile(kindMachine, key))
 		}
 	}
@@ -239,7 +251,7 @@ func (s *Standalone) profileFor(m *v1alpha1.Machine) *v1alpha1.BootProfile {
 // report brings every status up to date, and the files of those that changed.
 func (s *Standalone) report() {
 	all := make([]v1alpha1.Machine, 0, len(s.machines))
-	users := map[*v1alpha1.BootProfile]int{}
+	users := map[*v1alpha1.BootProfile]*v1alpha1.MachineCounts{}
 	claims := map[string][]int{} // identity -> positions in all
 	for _, key := range slices.Sorted(maps.Keys(s.machines)) {
 		m := s.machines[key]
@@ -247,12 +259,21 @@ func (s *Standalone) report() {
 			claims[identity] = append(claims[identity], len(all))
 		}
 		all = append(all, *m)
-		users[s.profileFor(m)]++
+		if p := s.profileFor(m); p != nil {
+			if users[p] == nil {
+				users[p] = &v1alpha1.MachineCounts{}
+			}
+			count(users[p], m)
+		}
 	}
 	pods := s.holdings()
 	for key, p := range s.profiles {
 		before := p.DeepCopy()
-		reportProfile(p, users[p], pods)
+		var counts v1alpha1.MachineCounts
+		if n := users[p]; n != nil {
+			counts = *n
+		}
+		reportProfile(p, counts, pods)
 		s.write(kindBootProfile, key, p, !equality.Semantic.DeepEqual(before.Status, p.Status))
 	}
 	for key, m := range s.machines {
@@ -278,13 +299,13 @@ func (s *Standalone) write(kind string, key index.Key, o any, changed bool) {
 	if s.StatusDir == "" || !changed {
 		return
 	}
-	if err := writeYAML(filepath.Join(s.StatusDir, statusFile(kind, key)), o); err != nil {
+	if err := writeYAML(filepath.Join(s.StatusDir, statusFile(kind, key)), o, false); err != nil {
 		s.Log.Error(err, "Status is not written", kind, key)
 	}
 }
 
-// writeYAML replaces a file as a whole.
-func writeYAML(path string, o any) error {
+// writeYAML replaces a file as a whole. A durable one outlives a loss of power.
+func writeYAML(path string, o any, durable bool) error {
 	text, err := yaml.Marshal(o)
 	if err != nil {
 		return fmt.Errorf("write status: %w", err)
@@ -297,6 +318,9 @@ func writeYAML(path string, o any) error {
 		return fmt.Errorf("write status: %w", err)
 	}
 	_, err = f.Write(text)
+	if err == nil && durable {
+		err = f.Sync()
+	}
 	if err = errors.Join(err, f.Chmod(0o640), f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)
 	}

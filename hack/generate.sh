@@ -13,4 +13,4 @@ cp config/crd/bases/*.yaml charts/netboot-operator/files/crds/
 cp config/rbac/role.yaml charts/netboot-operator/files/rbac/
 go tool -modfile=tools.mod crd-ref-docs --log-level=ERROR --source-path=api/v1alpha1 --config=hack/api-docs.yaml \
   --renderer=markdown --output-path=docs/api.md
-go test ./test -run 'TestMetricsAreDocumented|TestLoadersAreDocumented|TestChartValuesAreDocumented' -update >/dev/null
+go test ./test -run 'TestMetricsAreDocumented|TestCausesAreDocumented|TestLoadersAreDocumented|TestChartValuesAreDocumented' -update >/dev/null

@@ -110,6 +110,21 @@ func TestChartHasTheGeneratedFiles(t *testing.T) {
 	}
 }
 
+var reMetric = regexp.MustCompile(`\b(?:netboot|process)_[a-z_]+\b`)
+
+// documentedMetrics returns the names of the series that there are.
+func documentedMetrics(t *testing.T) map[string]bool {
+	t.Helper()
+	known := map[string]bool{"process_resident_memory_bytes": true, "process_cpu_seconds_total": true} // of the Prometheus client
+	for _, m := range regexp.MustCompile("(?m)^\\| `(netboot_[a-z_]+)` \\| (\\w+)").FindAllStringSubmatch(read(t, "docs/metrics.md"), -1) {
+		known[m[1]] = true
+		if m[2] == "histogram" {
+			known[m[1]+"_bucket"] = true
+		}
+	}
+	return known
+}
+
 // The dashboard asks for metrics that there are.
 func TestDashboardNamesMetrics(t *testing.T) {
 	var dashboard struct {
@@ -121,18 +136,11 @@ func TestDashboardNamesMetrics(t *testing.T) {
 	if err := json.Unmarshal([]byte(read(t, chart+"files/dashboards/netboot-operator.json")), &dashboard); err != nil {
 		t.Fatal(err)
 	}
-	known := map[string]bool{"process_resident_memory_bytes": true, "process_cpu_seconds_total": true} // of the Prometheus client
-	for _, m := range regexp.MustCompile("(?m)^\\| `(netboot_[a-z_]+)` \\| (\\w+)").FindAllStringSubmatch(read(t, "docs/metrics.md"), -1) {
-		known[m[1]] = true
-		if m[2] == "histogram" {
-			known[m[1]+"_bucket"] = true
-		}
-	}
-	reName := regexp.MustCompile(`\b(?:netboot|process)_[a-z_]+\b`)
+	known := documentedMetrics(t)
 	names := 0
 	for _, p := range dashboard.Panels {
 		for _, target := range p.Targets {
-			for _, name := range reName.FindAllString(target.Expr, -1) {
+			for _, name := range reMetric.FindAllString(target.Expr, -1) {
 				names++
 				if !known[name] {
 					t.Errorf("panel %q asks for %s, which does not exist", p.Title, name)

@@ -26,6 +26,9 @@ import (
 
 	"github.com/netboot-operator/netboot-operator/controllers"
 	"github.com/netboot-operator/netboot-operator/pkg/artifact"
+	"github.com/netboot-operator/netboot-operator/pkg/attempt"
+	"github.com/netboot-operator/netboot-operator/pkg/index"
+	"github.com/netboot-operator/netboot-operator/pkg/ledger"
 	"github.com/netboot-operator/netboot-operator/pkg/tftp"
 	configtoken "github.com/netboot-operator/netboot-operator/pkg/token"
 	"github.com/netboot-operator/netboot-operator/pkg/web"
@@ -46,6 +49,22 @@ func registerAll(t *testing.T, registry *prometheus.Registry) {
 		}
 	})
 	if _, err := controllers.NewSnapshot(controllers.SnapshotOptions{Registerer: registry}); err != nil {
+		t.Fatal(err)
+	}
+	book, err := ledger.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := controllers.NewBootReporter(controllers.BootReporterOptions{Ledger: book, Registerer: registry}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := controllers.NewIndexMetrics(index.New(), registry); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := controllers.NewDiscovery("", 1, logr.Discard(), registry); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := attempt.NewRecorder(attempt.Options{Index: index.New()}, registry, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := tftp.New(tftp.HandlerFunc(nil), tftp.Options{Registerer: registry}); err != nil {
@@ -155,10 +174,16 @@ func TestMetricsAreDocumented(t *testing.T) {
 		tables["artifact"],
 		meanings("result", "netboot_artifact_fetches_total result", "pkg/artifact/metrics.go", "fetchResult"),
 		tables["config"], strings.Join(reasons, ""),
+		tables["boot"],
+		meanings("outcome", "netboot_boot_attempts_total outcome", "pkg/attempt/boot.go", "ending"),
+		meanings("result", "netboot_boot_status_writes_total result", "controllers/boot_metrics.go", "bootResult"),
+		tables["discovered"],
+		meanings("reason", "netboot_discovered_machines_refused_total reason", "controllers/discovery_machine.go", "discoveryRefusal"),
+		tables["index"],
 		tables["snapshot"]+withoutHead(tables["serving"])+withoutHead(tables["api"]))
 	for part := range tables {
 		switch part {
-		case "tftp", "http", "https", "artifact", "config", "snapshot", "serving", "api":
+		case "tftp", "http", "https", "artifact", "config", "boot", "discovered", "index", "snapshot", "serving", "api":
 		default:
 			t.Errorf("the page has no place for netboot_%s_...", part)
 		}
@@ -183,7 +208,8 @@ const metricsPage = `<!-- Written by go test ./test -run TestMetricsAreDocumente
 # Metrics
 
 At "/metrics", beside those of controller-runtime and of Go. All series are there from the start, as 0. No label holds an
-address, a URL or the name of a file: those are in the log, which has a line for each transfer.
+address, a URL or the name of a file: those are in the log, which has a line for each transfer. The chart brings
+[alerts](alerts.md) that are made of them, and a dashboard.
 
 ## TFTP
 
@@ -218,6 +244,35 @@ The label "result". All but the first are the reasons of condition ArtifactsRead
 
 %s
 The label "reason":
+
+%s
+## Boots
+
+Requests of one machine are put together into boots: how far each came, and what stopped it ([causes](causes.md)). The status
+of the Machine tells the latest.
+
+%s
+### How boots end
+
+The label "outcome".
+
+%s
+### How a boot gets into the status
+
+The label "result".
+
+%s
+## Unknown machines
+
+Those are there with --unknown-machines=Register.
+
+%s
+The label "reason":
+
+%s
+## The index
+
+What this process knows of the API server, or of its folder of manifests, and answers from.
 
 %s
 ## The API server

@@ -4,7 +4,7 @@
 package v1alpha1
 
 // Condition types of Machines and BootProfiles. Each is True when all is well, but for Reconciling and Stalled, which
-// follow kstatus: absent is good.
+// follow kstatus: absent is good; and for NetbootArmed and Booted, which tell what is, not whether it is good.
 const (
 	// ConditionAccepted says whether the object's own spec is understood.
 	ConditionAccepted = "Accepted"
@@ -16,6 +16,10 @@ const (
 	ConditionArtifactsReady = "ArtifactsReady"
 	// ConditionReady sums the others up: understood, rendered and servable. It never means "booted".
 	ConditionReady = "Ready"
+	// ConditionNetbootArmed says whether a Machine boots its profile when it next asks. False is no fault: see the reason.
+	ConditionNetbootArmed = "NetbootArmed"
+	// ConditionBooted says whether the latest boot of a Machine got through.
+	ConditionBooted = "Booted"
 	// ConditionReconciling is True while the artifacts of a BootProfile come. It follows kstatus, like Stalled.
 	ConditionReconciling = "Reconciling"
 	// ConditionStalled is True while only an edit of an object can help.
@@ -82,4 +86,29 @@ const (
 	ReasonReady = "Ready"
 	// ReasonArtifactsNotReady: an artifact of the Machine's profile can't be had; the message says which and why.
 	ReasonArtifactsNotReady = "ArtifactsNotReady"
+
+	// ReasonArmed: the Machine boots its profile, once.
+	ReasonArmed = "Armed"
+	// ReasonContinuous: the Machine boots its profile each time it asks.
+	ReasonContinuous = "Continuous"
+	// ReasonCompleted: the boot of the present bootID is completed; a new bootID arms the Machine again.
+	ReasonCompleted = "Completed"
+	// ReasonDisabled: bootPolicy is Disabled.
+	ReasonDisabled = "Disabled"
+	// ReasonHeldBootLoop: three boots of the present bootID were begun and none was completed; a new bootID releases the
+	// Machine.
+	ReasonHeldBootLoop = "HeldBootLoop"
+
+	// ReasonCompletedByCallback: the machine reported that its boot is completed.
+	ReasonCompletedByCallback = "CompletedByCallback"
+	// ReasonPayloadServed: all files of the boot were sent, and that completes it.
+	ReasonPayloadServed = "PayloadServed"
+	// ReasonBootFailed: the machine reported that its boot has failed.
+	ReasonBootFailed = "BootFailed"
+	// ReasonBootStopped: the boot stopped; status.lastBoot tells where, and why if that is known.
+	ReasonBootStopped = "BootStopped"
+	// ReasonNotCompleted: the boot runs, or it is not known how it ended.
+	ReasonNotCompleted = "NotCompleted"
+	// ReasonNotBooted: the Machine has not booted yet.
+	ReasonNotBooted = "NotBooted"
 )

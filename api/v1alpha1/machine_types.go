@@ -194,7 +194,7 @@ type MachineStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Accepted, ProfileResolved, Rendered, Ready and, while only an edit can help, Stalled.
+	// conditions are Accepted, ProfileResolved, Rendered, Ready, NetbootArmed, Booted and, while only an edit can help, Stalled.
 	//
 	// +optional
 	// +listType=map
@@ -214,7 +214,8 @@ type MachineStatus struct {
 	// +kubebuilder:validation:MaxLength=64
 	BootID string `json:"bootID,omitempty"`
 
-	// bootsSinceCompletion counts the boots of the present bootID that were not completed.
+	// bootsSinceCompletion counts the boots that were begun and not completed, of the bootID in lastBoot.bootID. After three
+	// of them a Machine of the policy Once is held: it boots from its own disk until it gets another bootID.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
@@ -247,7 +248,39 @@ type LastBoot struct {
 	// +required
 	StartTime metav1.Time `json:"startTime"`
 
-	// stage that the boot reached. Example: Kernel
+	// lastTime is when the machine was last heard of in this boot.
+	//
+	// +optional
+	LastTime *metav1.Time `json:"lastTime,omitempty"`
+
+	// endTime is when it was over: completed, gone on to the machine's own disk, stopped, or another one took its place.
+	// Unset while it runs.
+	//
+	// +optional
+	EndTime *metav1.Time `json:"endTime,omitempty"`
+
+	// bootID is the Machine's when it got its boot configuration; empty before.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	BootID string `json:"bootID,omitempty"`
+
+	// action is what the boot configuration told the machine to do. Netboot: boot its profile. BootLocal: boot from its own
+	// disk. Empty before it got one.
+	//
+	// +optional
+	// +kubebuilder:validation:Enum=Netboot;BootLocal
+	// +kubebuilder:validation:MaxLength=16
+	Action BootAction `json:"action,omitempty"`
+
+	// completeOn is what completes this boot.
+	//
+	// +optional
+	// +kubebuilder:validation:Enum=Callback;PayloadServed
+	// +kubebuilder:validation:MaxLength=16
+	CompleteOn CompleteOn `json:"completeOn,omitempty"`
+
+	// stage that the boot reached: Firmware, Loader, Config, Kernel, Initrd, Running or Done. Example: Kernel
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
@@ -305,4 +338,101 @@ type LastBoot struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`
+
+	// evidence is what was seen that shows the cause.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	Evidence []BootEvidence `json:"evidence,omitempty"`
+
+	// steps are the requests of the boot in order: the first one, and the latest.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Steps []BootStep `json:"steps,omitempty"`
+}
+
+// BootAction is what a machine is told to do.
+type BootAction string
+
+// The values of [BootAction].
+const (
+	BootActionNetboot   BootAction = "Netboot"
+	BootActionBootLocal BootAction = "BootLocal"
+)
+
+// BootEvidence is one thing that was seen of a boot.
+//
+// +kubebuilder:validation:MaxLength=256
+type BootEvidence string
+
+// BootStep is a request of a boot, or several like ones in a row.
+type BootStep struct {
+	// time of the request.
+	//
+	// +required
+	Time metav1.MicroTime `json:"time"`
+
+	// stage that it belongs to. Example: Kernel
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Stage string `json:"stage,omitempty"`
+
+	// name that was asked for. Example: grubnetx64.efi.signed
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Name string `json:"name,omitempty"`
+
+	// protocol is TFTP or HTTP.
+	//
+	// +optional
+	// +kubebuilder:validation:Enum=TFTP;HTTP
+	// +kubebuilder:validation:MaxLength=8
+	Protocol string `json:"protocol,omitempty"`
+
+	// outcome is how it ended; empty while it runs. Example: served
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Outcome string `json:"outcome,omitempty"`
+
+	// reason of an outcome that is not as it should be.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Reason string `json:"reason,omitempty"`
+
+	// bytes that were sent.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Bytes int64 `json:"bytes,omitempty"`
+
+	// size of the whole file in bytes; unset where it is not known.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Size *int64 `json:"size,omitempty"`
+
+	// durationMilliseconds is how long it took.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	DurationMilliseconds int64 `json:"durationMilliseconds,omitempty"`
+
+	// retransmits is how many packets were sent once more.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Retransmits int64 `json:"retransmits,omitempty"`
+
+	// times is how many like requests in a row this stands for; unset: one.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Times int32 `json:"times,omitempty"`
 }

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -41,7 +42,7 @@ func serveCluster(ctx context.Context, o *serveOptions, log logr.Logger, x *inde
 			return fmt.Errorf("build scheme: %w", err)
 		}
 	}
-	cacheOptions := cache.Options{DefaultTransform: cache.TransformStripManagedFields()}
+	cacheOptions := cache.Options{DefaultTransform: s.index.Strip()}
 	if o.namespace != "" {
 		cacheOptions.DefaultNamespaces = map[string]cache.Config{o.namespace: {}}
 	}
@@ -65,7 +66,15 @@ func serveCluster(ctx context.Context, o *serveOptions, log logr.Logger, x *inde
 	begin := newOpening(s.snapshot, s.snapshot.Restore(x, store, s.tokens))
 	pod := &controllers.Pod{
 		Name: os.Getenv("POD_NAME"), Index: x, Artifacts: store, Changed: events, Namespace: home, Watched: o.namespace, Tokens: s.tokens,
-		Filled: begin.filled, Snapshot: s.snapshot,
+		Filled: begin.filled, Snapshot: s.snapshot, Boots: s.boots.reporter, Metrics: s.index,
+	}
+	if o.boots.registers() {
+		if pod.Discovery, err = controllers.NewDiscovery(
+			cmp.Or(o.boots.registerNamespace, home), o.boots.maxDiscovered, log.WithName("discovery"), ctrlmetrics.Registry,
+		); err != nil {
+			return err
+		}
+		s.handler.Strangers = pod.Discovery
 	}
 	return besideMetrics(ctx, o, log, s, nil, func(ctx context.Context) error {
 		return together(ctx,

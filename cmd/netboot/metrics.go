@@ -47,6 +47,7 @@ func serveMetrics(ctx context.Context, o *serveOptions, log logr.Logger, s *serv
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(ctrlmetrics.Registry, promhttp.HandlerOpts{}))
 	s.handleHealth(mux)
+	s.handleLive(mux)
 	if objects != nil {
 		mux.Handle(controllers.APIPrefix, objects)
 	}

@@ -7,12 +7,12 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"regexp"
 	"strconv"
 	"time"
 
 	"github.com/spf13/pflag"
 
+	"github.com/netboot-operator/netboot-operator/pkg/boot"
 	"github.com/netboot-operator/netboot-operator/pkg/token"
 )
 
@@ -30,7 +30,6 @@ type serveOptions struct {
 	runtimeDir       string
 	loadersDir       string
 	filesDir         string
-	unknownMachines  string
 	configTokenTTL   time.Duration
 	shutdownGrace    time.Duration
 	logFormat        string
@@ -38,6 +37,7 @@ type serveOptions struct {
 	tftp             tftpOptions
 	artifacts        artifactOptions
 	http             httpOptions
+	boots            bootOptions
 }
 
 const (
@@ -73,8 +73,7 @@ func (o *serveOptions) addFlags(flags *pflag.FlagSet) {
 		"`DIR` of network boot programs (pxelinux.0, grubnetx64.efi.signed, ipxe.efi, ...); sub-folders by architecture allowed")
 	flags.StringVar(&o.filesDir, "files-dir", "",
 		"`DIR` that file:///NAME URLs are looked up in (default: the --manifests folder; without either, such URLs are refused)")
-	flags.StringVar(&o.unknownMachines, "unknown-machines", "Ignore",
-		"`POLICY` for machines without an object; Ignore refuses them at once")
+	o.boots.addFlags(flags)
 	flags.DurationVar(&o.configTokenTTL, "config-token-ttl", token.DefaultTTL,
 		"`TIME` that the token in the URL of a config lasts, from when the machine gets its boot configuration")
 	flags.DurationVar(&o.shutdownGrace, "shutdown-grace", time.Minute, "`TIME` that running transfers get to end after SIGTERM")
@@ -127,10 +126,11 @@ func (o *serveOptions) complete() error {
 		return usagef("--config-token-ttl=%v: outside %v-%v", o.configTokenTTL, token.MinTTL, token.MaxTTL)
 	case o.logFormat != "text" && o.logFormat != "json":
 		return usagef("--log-format=%s: must be text or json", o.logFormat)
-	case o.unknownMachines != "Ignore":
-		return usagef("--unknown-machines=%s: this version knows Ignore only", o.unknownMachines)
 	}
 	if _, _, err := parseHostPort("advertise-address", o.advertiseAddress); err != nil {
+		return err
+	}
+	if err := o.boots.complete(standalone, o.namespace); err != nil {
 		return err
 	}
 	if err := o.http.complete(); err != nil {
@@ -186,26 +186,13 @@ func checkFolder(flag, value string) error {
 	return nil
 }
 
-var reHostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$`)
-
-// parseHostPort splits HOST[:PORT]; port is 0 when it is not given.
+// parseHostPort splits HOST[:PORT]; port is 0 when it is not given, and so is host when value is empty.
 func parseHostPort(flag, value string) (host string, port uint16, err error) {
 	if value == "" {
 		return "", 0, nil
 	}
-	host = value
-	if addr, err := netip.ParseAddr(value); err == nil {
-		return addr.String(), 0, nil
-	}
-	if h, p, err := net.SplitHostPort(value); err == nil {
-		n, err := strconv.ParseUint(p, 10, 16)
-		if err != nil || n == 0 {
-			return "", 0, usagef("--%s=%s: port %q is outside 1-65535", flag, value, p)
-		}
-		host, port = h, uint16(n)
-	}
-	if _, err := netip.ParseAddr(host); err != nil && !reHostName.MatchString(host) {
-		return "", 0, usagef("--%s=%s: must be HOST or HOST:PORT, a DNS name or an IP address (IPv6 in brackets)", flag, value)
+	if host, port, err = boot.ParseHostPort(value); err != nil {
+		return "", 0, usagef("--%s=%s: %w", flag, value, err)
 	}
 	return host, port, nil
 }

@@ -124,7 +124,7 @@ func needs() map[permission]need {
 			breaks: "BootProfiles have no conditions.", check: func(l *rbacLab) { l.noStatus("BootProfile") },
 		},
 		{"ClusterRole", "netboot.dev", "machines/status", "patch"}: {
-			breaks: "Machines have no conditions.", check: func(l *rbacLab) { l.noStatus("Machine") },
+			breaks: "Machines have no conditions, and their status tells of no boot.", check: func(l *rbacLab) { l.noStatus("Machine") },
 		},
 		{"Role", "", "secrets", "create"}: {
 			breaks: "No pod makes the key of tokens: configs with access `Token` are refused until somebody makes the Secret.", check: noKey,

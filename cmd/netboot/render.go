@@ -5,12 +5,8 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
-	"path"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,8 +14,8 @@ import (
 	"github.com/netboot-operator/netboot-operator/controllers"
 	"github.com/netboot-operator/netboot-operator/pkg/boot"
 	"github.com/netboot-operator/netboot-operator/pkg/index"
+	"github.com/netboot-operator/netboot-operator/pkg/preview"
 	"github.com/netboot-operator/netboot-operator/pkg/render"
-	"github.com/netboot-operator/netboot-operator/pkg/token"
 )
 
 // renderOptions are the flags of netboot render.
@@ -51,11 +47,7 @@ func newRender() *cobra.Command {
 }
 
 func (o *renderOptions) run(cmd *cobra.Command) error {
-	request, err := o.request()
-	if err != nil {
-		return err
-	}
-	addresses, err := o.addresses()
+	question, err := o.question()
 	if err != nil {
 		return err
 	}
@@ -63,32 +55,16 @@ func (o *renderOptions) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	var tokens noTokens
-	file, err := boot.New(boot.Options{Index: x, Addresses: addresses, Tokens: &tokens}).Open(cmd.Context(), request)
+	answer, err := preview.Ask(cmd.Context(), x, question)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(cmd.OutOrStdout(), file)
-	if tokens.asked {
-		fmt.Fprintln(cmd.ErrOrStderr(), "netboot: the servers put a token in the place of "+tokenHere+": it takes a key that only they have")
+	if answer.Tokens {
+		fmt.Fprintln(cmd.ErrOrStderr(), "netboot: the servers put a token in the place of "+preview.TokenHere+": it takes a key that only they have")
 	}
-	return errors.Join(err, file.Close())
+	_, err = io.WriteString(cmd.OutOrStdout(), answer.Text)
+	return err
 }
-
-// tokenHere stands in URLs for the token that only a server can make.
-const tokenHere = "TOKEN"
-
-// noTokens puts tokenHere in the place of tokens. It opens nothing, and is used by one goroutine.
-type noTokens struct{ asked bool }
-
-// Sign implements boot.Tokens.
-func (n *noTokens) Sign(token.Claim) (string, error) {
-	n.asked = true
-	return tokenHere, nil
-}
-
-// Check implements boot.Tokens.
-func (*noTokens) Check(token.Claim, string) error { return token.ErrNoKey }
 
 // load reads the manifests. Their problems go to standard error: they may be why the machine gets nothing.
 func (o *renderOptions) load(cmd *cobra.Command) (*index.Index, error) {
@@ -114,43 +90,27 @@ func (o *renderOptions) load(cmd *cobra.Command) (*index.Index, error) {
 	return x, nil
 }
 
-// request is the one that the loader itself would send.
-func (o *renderOptions) request() (*boot.Request, error) {
-	mac, err := index.ParseMAC(o.mac)
-	if err != nil {
-		return nil, usagef("--mac=%s: %w", o.mac, err)
+// question is what the loader asks.
+func (o *renderOptions) question() (q preview.Question, err error) {
+	if q.MAC, err = index.ParseMAC(o.mac); err != nil {
+		return q, usagef("--mac=%s: %w", o.mac, err)
 	}
-	format, err := render.ParseFormat(o.as)
-	if err != nil {
-		return nil, usagef("--as=%s: must be pxelinux, grub or ipxe", o.as)
+	if q.Loader, err = render.ParseFormat(o.as); err != nil {
+		return q, usagef("--as=%s: must be pxelinux, grub or ipxe", o.as)
 	}
-	over := choose(o.over == "", choose(format == render.IPXE, "http", "tftp"), o.over)
-	if over != "http" && over != "tftp" {
-		return nil, usagef("--over=%s: must be tftp or http", o.over)
+	if q.Over, err = preview.ParseTransport(o.over); err != nil {
+		return q, usagef("--over=%s: %w", o.over, err)
 	}
-	if !slices.Contains([]string{"", "amd64", "arm64", "arm", "riscv64"}, o.arch) {
-		return nil, usagef("--arch=%s: must be amd64, arm64, arm or riscv64", o.arch)
+	if q.Architecture, err = preview.ParseArchitecture(o.arch); err != nil {
+		return q, usagef("--arch=%s: %w", o.arch, err)
 	}
-	request := &boot.Request{Over: render.Transport(strings.ToUpper(over))}
-	switch format {
-	case render.PXELINUX:
-		request.Name = "pxelinux.cfg/01-" + mac.Hyphens()
-	case render.GRUB:
-		request.Name = "grub/grub.cfg-" + mac.String()
-	case render.IPXE:
-		request.Name = "MAC-" + mac.Hyphens() + ".ipxe"
-	}
-	request.Name = path.Join(o.arch, request.Name) // a folder tells it, as in GRUB's own request
-	return request, nil
-}
-
-func (o *renderOptions) addresses() (boot.Addresses, error) {
 	host, port, err := parseHostPort("server", o.server)
 	if err != nil {
-		return boot.Addresses{}, err
+		return q, err
 	}
 	if host == "" {
-		return boot.Addresses{}, usagef("--server is empty: must be HOST or HOST:PORT")
+		return q, usagef("--server is empty: must be HOST or HOST:PORT")
 	}
-	return boot.Addresses{AdvertiseHost: host, HTTPPort: cmp.Or(port, 80), TFTPPort: o.tftpPort}, nil
+	q.Addresses = boot.Addresses{AdvertiseHost: host, HTTPPort: cmp.Or(port, 80), TFTPPort: o.tftpPort}
+	return q, nil
 }

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
@@ -68,18 +69,31 @@ func serve(ctx context.Context, o *serveOptions, logTo io.Writer) error {
 	if err != nil {
 		return err
 	}
-	s := &servers{options: o, log: log, tokens: tokens, handler: boot.Options{
+	known, err := openBoots(o, log, x)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = known.ledger.Close() }() // all of it is on disk
+	measured, err := controllers.NewIndexMetrics(x, ctrlmetrics.Registry)
+	if err != nil {
+		return err
+	}
+	s := &servers{options: o, log: log, tokens: tokens, boots: known, index: measured, handler: boot.Options{
 		Index: x, Artifacts: store, Loaders: loaders, Tokens: tokens, Log: log,
+		Observer: known.recorder, Ledger: known.ledger, DefaultProfile: o.boots.defaultProfile, Undelivered: web.Undelivered, Sent: web.Sent,
+		Instance: rand.Text(),
 	}}
 	if o.http.httpsBindAddress != "" {
 		if s.certificate, err = web.LoadCertificate(o.http.certFile, o.http.keyFile, log, ctrlmetrics.Registry); err != nil {
 			return usagef("--tls-cert-file=%s, --tls-private-key-file=%s: %w", o.http.certFile, o.http.keyFile, err)
 		}
 	}
-	if o.manifests != "" {
-		return serveStandalone(ctx, o, log, x, store, events, s)
-	}
-	return serveCluster(ctx, o, log, x, store, events, s)
+	return known.beside(ctx, func(ctx context.Context) error {
+		if o.manifests != "" {
+			return serveStandalone(ctx, o, log, x, store, events, s)
+		}
+		return serveCluster(ctx, o, log, x, store, events, s)
+	})
 }
 
 func newLog(w io.Writer, format string, verbosity int) logr.Logger {

@@ -6,7 +6,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -36,16 +35,20 @@ type servers struct {
 	// snapshot says whether what is served comes from it. Nil: never.
 	snapshot *controllers.Snapshot
 
+	boots       *boots
+	index       *controllers.IndexMetrics
 	certificate *web.Certificate // nil: no HTTPS
 
 	ready atomic.Bool               // the sockets of both are open and answered
 	probe atomic.Pointer[tftpProbe] // of the TFTP server; nil while there is none
+	tftp  atomic.Pointer[tftp.Server]
+
+	answers atomic.Pointer[boot.Handler] // nil while there is none
 }
 
 // serve opens the sockets and answers until ctx ends; then running transfers get the grace to end.
 func (s *servers) serve(ctx context.Context) error {
 	var tasks []func(context.Context) error
-	s.handler.Instance = rand.Text()
 	o, err := s.open(ctx)
 	if err != nil {
 		return err
@@ -54,6 +57,7 @@ func (s *servers) serve(ctx context.Context) error {
 		return err
 	}
 	handler := boot.New(s.handler)
+	s.answers.Store(handler)
 	if o.udp != nil {
 		probe := newTFTPProbe(o.udp[0].LocalAddr().(*net.UDPAddr).AddrPort(), s.handler.Instance, s.options.shares())
 		server, err := tftp.New(handler, s.tftpOptions(handler, probe))
@@ -64,6 +68,7 @@ func (s *servers) serve(ctx context.Context) error {
 			tasks = append(tasks, func(ctx context.Context) error { return server.Serve(ctx, conn) })
 		}
 		s.probe.Store(probe)
+		s.tftp.Store(server)
 	}
 	if o.http != nil || o.https != nil {
 		more, err := s.serveHTTP(handler, o)

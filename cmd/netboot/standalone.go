@@ -34,6 +34,7 @@ func serveStandalone(ctx context.Context, o *serveOptions, log logr.Logger, x *i
 		Index:     x,
 		Artifacts: store,
 		Changed:   events,
+		Boots:     s.boots.reporter,
 		Log:       log,
 	}
 	filled := make(chan struct{})

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/netboot-operator/netboot-operator/pkg/attempt"
 	"github.com/netboot-operator/netboot-operator/pkg/index"
 	"github.com/netboot-operator/netboot-operator/pkg/render"
 	"github.com/netboot-operator/netboot-operator/pkg/token"
@@ -49,11 +50,18 @@ func (h *Handler) authorize(m *index.Machine, scope, text string) error {
 	case errors.Is(err, token.ErrNoKey):
 		return noKey(m)
 	}
-	return &Refusal{Reason: fmt.Sprintf("Machine %s: %v", m.Key, err), Forbidden: true}
+	kind := attempt.RefusedTokenWrong
+	switch {
+	case text == "":
+		kind = attempt.RefusedTokenMissing
+	case errors.Is(err, token.ErrExpired):
+		kind = attempt.RefusedTokenExpired
+	}
+	return &Refusal{Kind: kind, Reason: fmt.Sprintf("Machine %s: %v", m.Key, err), Forbidden: true}
 }
 
 func noKey(m *index.Machine) *Refusal {
-	return &Refusal{Reason: fmt.Sprintf("Machine %s: %v; see the log of the server", m.Key, token.ErrNoKey), Later: true}
+	return &Refusal{Kind: attempt.RefusedNotYet, Reason: fmt.Sprintf("Machine %s: %v; see the log of the server", m.Key, token.ErrNoKey), Later: true}
 }
 
 // text renders a config of a machine for its installer.
@@ -63,8 +71,12 @@ func (h *Handler) text(r *Request, a ask) (*File, error) {
 		return nil, err
 	}
 	c := render.Config(m, a.file)
-	if c == nil {
-		return nil, &Refusal{Reason: fmt.Sprintf("Machine %s has no config %q", m.Key, a.file)}
+	switch {
+	case c != nil:
+	case a.token != "" && slices.Contains(render.Callbacks(), a.file):
+		return nil, &Refusal{Kind: attempt.RefusedMethod, Reason: "only POST is answered here"}
+	default:
+		return nil, noConfig(m, a.file)
 	}
 	if c.Token {
 		if err := h.authorize(m, render.ConfigScope(a.file), a.token); err != nil {
@@ -81,7 +93,7 @@ func (h *Handler) seed(r *Request, a ask) (*File, error) {
 		return nil, err
 	}
 	if !slices.Contains(render.SeedFiles(), a.file) {
-		return nil, &Refusal{Reason: "no such name"}
+		return nil, noSuchName()
 	}
 	if render.SeedNeedsToken(m) {
 		if err := h.authorize(m, render.SeedScope, a.token); err != nil {
@@ -96,12 +108,21 @@ func (h *Handler) seed(r *Request, a ask) (*File, error) {
 func (h *Handler) machineOfText(r *Request, a ask) (*index.Machine, error) {
 	m := h.index.Machine(a.object)
 	if r.Over != render.HTTP || m == nil {
-		return nil, &Refusal{Reason: "no such name"}
+		return nil, noSuchName()
 	}
-	if m.Action != index.Netboot {
-		return nil, &Refusal{Reason: fmt.Sprintf("Machine %s does not boot its profile now", m.Key)}
+	r.event.machine(m)
+	// A machine that is held now may just be in the last of the boots that it had; and where what completes a boot is that its files
+	// were served, the installer in them begins only now.
+	now, held := h.present(m, readsAgain)
+	begins := m.Once && m.Profile != nil && m.CompleteOn == string(attempt.CompleteOnPayloadServed)
+	if now.Action != index.Netboot && !held && !begins {
+		return nil, &Refusal{Kind: attempt.RefusedOther, Reason: fmt.Sprintf("Machine %s does not boot its profile now", m.Key)}
 	}
 	return m, nil
+}
+
+func noConfig(m *index.Machine, name string) *Refusal {
+	return &Refusal{Kind: attempt.RefusedNoFile, Reason: fmt.Sprintf("Machine %s has no config %q", m.Key, name)}
 }
 
 // textOf renders a text that whoever asks may have.
@@ -111,18 +132,23 @@ func (h *Handler) textOf(
 	c := render.Config(m, name)
 	if c != nil && c.Unavailable != "" {
 		h.log.Info("Config can't be had", "Machine", m.Key, "config", name, "reason", c.Unavailable)
-		return nil, &Refusal{Reason: fmt.Sprintf("Machine %s: config %q can't be had; see its condition Rendered", m.Key, name), Unavailable: true}
+		return nil, &Refusal{
+			Kind:   attempt.RefusedRender,
+			Reason: fmt.Sprintf("Machine %s: config %q can't be had; see its condition Rendered", m.Key, name), Unavailable: true,
+		}
 	}
 	body, contentType, err := text(m, name, h.renderRequest(r))
 	switch {
 	case err == nil:
 	case c == nil && errors.Is(err, fs.ErrNotExist):
-		return nil, &Refusal{Reason: fmt.Sprintf("Machine %s has no config %q", m.Key, name)}
+		return nil, noConfig(m, name)
 	case errors.Is(err, token.ErrNoKey):
 		return nil, noKey(m)
 	default:
 		h.log.Info("Config does not render", "Machine", m.Key, "config", name, "reason", err.Error())
-		return nil, &Refusal{Reason: fmt.Sprintf("Machine %s: config %q does not render; see its condition Rendered", m.Key, name)}
+		return nil, &Refusal{
+			Kind: attempt.RefusedRender, Reason: fmt.Sprintf("Machine %s: config %q does not render; see its condition Rendered", m.Key, name),
+		}
 	}
 	file := newText([]byte(body), contentType)
 	file.Machine = m.Key

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/netboot-operator/netboot-operator/pkg/attempt"
 	"github.com/netboot-operator/netboot-operator/pkg/index"
 	"github.com/netboot-operator/netboot-operator/pkg/render"
 )
@@ -23,6 +24,8 @@ type Request struct {
 	Local  netip.Addr       // the address that was asked; zero when not known
 	Host   string           // HTTP: the Host header, HOST or HOST:PORT as the client wrote it; may be empty
 	TLS    bool             // HTTP: it came over TLS
+
+	event event // what is told of it
 }
 
 // A File is the answer to a Request. Close it.
@@ -46,6 +49,7 @@ type Content interface {
 
 // A Refusal says, for the person at the console, why there is no answer. It goes out on the wire as it is.
 type Refusal struct {
+	Kind   attempt.RefusalKind
 	Reason string
 	// Unavailable: what was asked for should be there, but can't be had now.
 	Unavailable bool

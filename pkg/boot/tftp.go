@@ -6,13 +6,17 @@ package boot
 import (
 	"context"
 	"errors"
+	"io"
+	"slices"
+	"sync/atomic"
 	"time"
 
+	"github.com/netboot-operator/netboot-operator/pkg/attempt"
 	"github.com/netboot-operator/netboot-operator/pkg/render"
 	"github.com/netboot-operator/netboot-operator/pkg/tftp"
 )
 
-// ProbeName is the name that a readiness probe asks for by TFTP. It gets [Options.Instance], and leaves no trace.
+// ProbeName is the name that a probe asks for, by TFTP or HTTP. It gets [Options.Instance], and leaves no trace.
 const ProbeName = ".netboot/self-probe"
 
 // ServeTFTP implements tftp.Handler.
@@ -20,12 +24,18 @@ func (h *Handler) ServeTFTP(ctx context.Context, r *tftp.Request) (*tftp.Body, e
 	if r.Name == ProbeName {
 		return &tftp.Body{Bytes: []byte(h.instance), Unrecorded: true}, nil
 	}
-	file, err := h.Open(ctx, &Request{
+	request := &Request{
 		Name:   r.Name,
 		Over:   render.TFTP,
 		Client: r.Client.Addr().Unmap(),
 		Local:  r.Local,
-	})
+		event:  h.newEvent(render.TFTP, r.Client, r.Name),
+	}
+	request.event.ByIPXE = slices.Equal(r.Options, optionsOfIPXE())
+	file, err := h.Open(ctx, request)
+	if err != nil {
+		h.fails(ctx, &request.event, err)
+	}
 	refusal, refused := errors.AsType[*Refusal](err)
 	switch {
 	case refused:
@@ -38,7 +48,50 @@ func (h *Handler) ServeTFTP(ctx context.Context, r *tftp.Request) (*tftp.Body, e
 	case err != nil:
 		return nil, err // the server logs it and answers "internal error"
 	}
-	return tftpBody(file), nil
+	body := tftpBody(file)
+	if h.observer != nil {
+		a := &answering{handler: h, first: request.event, size: file.Size, closer: body.Closer}
+		body.Begin = a.begin
+		if body.Closer != nil {
+			body.Closer = a
+		}
+	}
+	return body, nil
+}
+
+// optionsOfIPXE are the options of each request of iPXE, and of nobody else that is known (seen: 1.0.0+ to 1.21).
+func optionsOfIPXE() []tftp.Option {
+	return []tftp.Option{{Name: "blksize", Value: "1432"}, {Name: "tsize", Value: "0"}}
+}
+
+// answering tells of the answers that are made of one Body.
+type answering struct {
+	handler *Handler
+	first   event // of the request that it was made for; by others for the same name it is used again
+	size    int64
+	closer  io.Closer
+	used    atomic.Bool
+}
+
+// begin tells that the answer to a request begins.
+func (a *answering) begin(r *tftp.Request) any {
+	e := a.first
+	if a.used.Swap(true) {
+		again := a.handler.newEvent(render.TFTP, r.Client, r.Name)
+		e.Time, e.ID, e.Client = again.Time, again.ID, again.Client
+	}
+	a.handler.begins(&e, a.size)
+	return &e
+}
+
+// Close closes the file. If no answer was made of it after all, because the client asked for something else meanwhile or no port
+// was left, then what was told of an artifact when it was asked for ends here.
+func (a *answering) Close() error {
+	if !a.used.Swap(true) && a.first.Artifact != "" {
+		e := a.first
+		a.handler.ends(&e, attempt.OutcomeReplaced, "")
+	}
+	return a.closer.Close()
 }
 
 // freshFor is how much later than by HTTP a loader or artifact that was replaced may be seen by TFTP: in a boot storm all
@@ -58,9 +111,10 @@ func tftpBody(f *File) *tftp.Body {
 	return b
 }
 
-// Transferred logs how a transfer ended. It is the tftp.Options.Observe of a server whose Handler is h; refusals were
-// logged when they were made.
+// Transferred logs how a transfer ended, and tells the observer. It is the tftp.Options.Observe of a server whose Handler is
+// h; refusals were logged when they were made.
 func (h *Handler) Transferred(r tftp.Record) {
+	h.transferred(&r)
 	switch r.Outcome {
 	case tftp.OutcomeNotFound, tftp.OutcomeRefused, tftp.OutcomeFailed: // logged when they were answered
 		return
@@ -80,4 +134,39 @@ func (h *Handler) Transferred(r tftp.Record) {
 	default:
 		h.log.Info("Not served to the end", values...)
 	}
+}
+
+// transferred tells the observer how a transfer ended that had begun.
+func (h *Handler) transferred(r *tftp.Record) {
+	begun, ok := r.Tag.(*event)
+	if !ok {
+		return
+	}
+	e := *begun
+	e.Bytes, e.Repeats, e.Retransmits, e.Duplicates = r.Bytes, r.Repeats, r.Retransmits, r.DuplicateACKs
+	e.BlockSize, e.WindowSize, e.RoundTrip = r.BlockSize, r.WindowSize, r.RoundTrip
+	reason := ""
+	if r.Err != nil {
+		reason = r.Err.Error()
+	}
+	outcome := attempt.OutcomeBroken
+	switch r.Outcome {
+	case tftp.OutcomeComplete, tftp.OutcomeLastACKLost:
+		outcome = attempt.OutcomeServed
+	case tftp.OutcomeProbe:
+		outcome = attempt.OutcomeProbe
+	case tftp.OutcomeClientError:
+		outcome = attempt.OutcomeCut
+	case tftp.OutcomeTimeout:
+		outcome = attempt.OutcomeSilent
+	case tftp.OutcomeNeverAnswered:
+		outcome = attempt.OutcomeNeverAcknowledged
+	case tftp.OutcomeReplaced:
+		outcome = attempt.OutcomeReplaced
+	case tftp.OutcomeShutdown:
+		outcome = attempt.OutcomeStopped
+	case tftp.OutcomeNotFound, tftp.OutcomeRefused, tftp.OutcomeFailed:
+		reason = "internal error" // what is known of it is logged
+	}
+	h.ends(&e, outcome, reason)
 }

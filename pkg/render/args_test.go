@@ -112,7 +112,7 @@ func TestKernelArgsRefused(t *testing.T) {
 		},
 		"a callback": {
 			`{{ .CompleteURL }}`, `template: argument:1:3: executing "argument" at <.CompleteURL>: error calling CompleteURL: ` +
-				`callbacks are not served by this version`,
+				`tokens can't be made here`,
 		},
 		"half a template": {"{{ .Machine", `template: argument:1: unclosed action`},
 	} {

@@ -5,7 +5,6 @@ package render
 
 import (
 	"cmp"
-	"errors"
 
 	"github.com/netboot-operator/netboot-operator/pkg/index"
 )
@@ -65,13 +64,27 @@ func (d *data) ServerURL() (string, error) {
 	return d.r.ServerURL, nil
 }
 
-// CompleteURL, FailedURL and LogURL are reserved.
-func (d *data) CompleteURL() (string, error) { return "", errNoCallbacks() }
+// The callbacks: what a machine tells of its boot by a POST.
+const (
+	CallbackComplete = "complete" // it is completed
+	CallbackFailed   = "failed"   // it has failed
+	CallbackLog      = "log"      // a line for the log
+)
 
-// FailedURL is like CompleteURL.
-func (d *data) FailedURL() (string, error) { return "", errNoCallbacks() }
+// Callbacks returns the names of all callbacks.
+func Callbacks() []string { return []string{CallbackComplete, CallbackFailed, CallbackLog} }
 
-// LogURL is like CompleteURL.
-func (d *data) LogURL() (string, error) { return "", errNoCallbacks() }
+// CallbackScope returns what a token for one of a machine's callbacks opens: who may write to the log need not be able to
+// say that the boot is completed.
+func CallbackScope(name string) string { return "callback/" + name }
 
-func errNoCallbacks() error { return errors.New("callbacks are not served by this version") }
+// CompleteURL returns the URL that the machine posts to when its boot is completed.
+func (d *data) CompleteURL() (string, error) { return d.callback(CallbackComplete) }
+
+// FailedURL returns the URL that the machine posts to when its boot has failed.
+func (d *data) FailedURL() (string, error) { return d.callback(CallbackFailed) }
+
+// LogURL returns the URL that the machine posts lines for the log to.
+func (d *data) LogURL() (string, error) { return d.callback(CallbackLog) }
+
+func (d *data) callback(name string) (string, error) { return d.url(true, CallbackScope(name), name) }

@@ -57,7 +57,7 @@ type Request struct {
 	MAC index.MAC
 	// Architecture is what the request tells. Empty: nothing. The machine's own hint beats it.
 	Architecture index.Arch
-	// Token makes the tokens of URLs: it returns the one that opens scope, a ConfigScope or SeedScope, of a machine. Its
+	// Token makes the tokens of URLs: it returns the one that opens scope, a ConfigScope, CallbackScope or SeedScope, of a machine. Its
 	// errors become those of whoever asks for such a URL. Nil: none can be made.
 	Token func(m *index.Machine, scope string) (string, error)
 }

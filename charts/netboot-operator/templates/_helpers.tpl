@@ -48,6 +48,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
+{{- define "netboot-operator.registerNamespace" -}}
+{{- default (default .Release.Namespace .Values.watchNamespace) .Values.registerNamespace }}
+{{- end }}
+
 {{- define "netboot-operator.port" -}}
 {{- splitList ":" . | last }}
 {{- end }}
