@@ -12,10 +12,13 @@ help: ## print this
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: bin/netboot ## build bin/netboot
+build: bin/netboot bin/kubectl-netboot ## build bin/netboot and the kubectl plugin, bin/kubectl-netboot
 
 bin/netboot: $(GO_SOURCES)
 	CGO_ENABLED=0 go build -trimpath -o $@ ./cmd/netboot
+
+bin/kubectl-netboot: $(GO_SOURCES)
+	CGO_ENABLED=0 go build -trimpath -o $@ ./cmd/kubectl-netboot
 
 .PHONY: run
 run: bin/netboot ## serve the samples standalone, without root and without a cluster
@@ -36,6 +39,15 @@ e2e: bin/netboot ## boot real firmware in QEMU from a real API server, and serve
 .PHONY: e2e-kind
 e2e-kind: ## install in a real cluster, boot from it, upgrade it, take its API server away (E2E_KIND_ARGS=-full: all that is promised); needs root
 	hack/e2e-kind.sh $(E2E_KIND_ARGS)
+
+.PHONY: faults
+faults: bin/netboot bin/kubectl-netboot ## break boots on purpose, and compare the causes that are named (FAULTS_ARGS="-runs 3 -table ../../docs/causes-tested.md": as in that page); needs root
+	hack/assets.sh build/assets
+	go test -tags e2e -count 1 -timeout 60m ./test/faults $(FAULTS_ARGS)
+
+.PHONY: alerts
+alerts: ## check the alerts of the chart with Prometheus' own promtool; needs Debian
+	hack/alerts.sh
 
 .PHONY: latency
 latency: ## print the time from an edit by kubectl to what TFTP serves, median and worst of 50
@@ -93,6 +105,10 @@ sbom: ## the image and a list of what is in it, in build/image/sbom-ARCH.cdx.jso
 .PHONY: image-test
 image-test: ## run the image that `make image` left in build/image as a pod would; needs root
 	cd hack/image && go test -count 1 -tags e2e -run '^TestRun$$' -v .
+
+.PHONY: krew
+krew: ## the kubectl plugin for krew in build/krew: archives and manifest (VERSION=v1.2.3)
+	hack/krew.sh "$(or $(VERSION),v0.1.0-dev)" build/krew
 
 .PHONY: clean
 clean: ## remove what was built here
