@@ -5,7 +5,8 @@
 # hack/assets.sh [OUT] prepares what the firmware tests and the demo boot (default OUT: build/assets):
 #
 #   OUT/loaders/   boot loaders, under the names that firmware asks for
-#   OUT/files/     vmlinuz and initrd.img; the initrd prints the kernel's command line and powers off
+#   OUT/files/     vmlinuz; initrd.img, which prints the kernel's command line and powers off; second.img, which only the
+#                  former looks for; installer.img, which does what the kernel's command line says
 #   OUT/packages   the Debian packages and versions that they came from
 #
 # All of it comes from Debian's packages. Tools are installed (root or sudo; only what is missing), loaders and the
@@ -16,6 +17,12 @@ set -euo pipefail
 out=${1:-$(dirname "$0")/../build/assets}
 tools=(qemu-system-x86 ovmf ipxe-qemu dnsmasq-base iproute2 busybox-static cpio curl tftp-hpa atftp nftables ethtool)
 unpacked=(pxelinux syslinux-common ipxe grub-efi-amd64-signed grub-efi-amd64-bin shim-signed)
+
+# The kernel's modules for QEMU's virtio-net, in the order in which they load.
+modules=(
+  drivers/virtio/virtio_ring drivers/virtio/virtio drivers/virtio/virtio_pci_legacy_dev drivers/virtio/virtio_pci_modern_dev
+  drivers/virtio/virtio_pci net/core/failover drivers/net/net_failover drivers/net/virtio_net
+)
 
 # "name in OUT/loaders: path in the unpacked packages"
 loaders=(
@@ -127,6 +134,38 @@ make_second_initrd() {
   pack "$root" "$1"
 }
 
+# make_installer FILE MODULES writes an initrd that does what words on the kernel's command line say, in their order:
+# address=ADDRESS/BITS of eth0, get=URL, post=URL, then=poweroff, then=reboot or then=wait.
+make_installer() {
+  local root=$1.root module
+  mkdir -p "$root"/{bin,proc,lib}
+  cp "$(command -v busybox)" "$root/bin/busybox"
+  for module in "${modules[@]}"; do
+    cp "$2/$module.ko" "$root/lib/${module##*/}.ko"
+    echo "/lib/${module##*/}.ko" >>"$root/modules"
+  done
+  cat >"$root/init" <<'INIT'
+#!/bin/busybox sh
+b=/bin/busybox
+$b mount -t proc proc /proc
+echo 1 >/proc/sys/kernel/printk
+while read -r module; do $b insmod "$module"; done </modules
+for word in $($b cat /proc/cmdline); do
+  value=${word#*=}
+  case $word in
+  address=*) $b ip address add "$value" dev eth0 && $b ip link set eth0 up ;;
+  get=*) $b wget -q -O /dev/null "$value" && echo "NETBOOT-GOT [$value]" || echo "NETBOOT-REFUSED [$value]" ;;
+  post=*) $b wget -q -O /dev/null --post-data "message=no+disk+was+found" "$value" && echo "NETBOOT-GOT [$value]" || echo "NETBOOT-REFUSED [$value]" ;;
+  then=wait) echo NETBOOT-WAITS && $b sleep 3600 ;;
+  then=*) echo "NETBOOT-ENDS [$value]" && $b "$value" -f ;;
+  esac
+done
+$b poweroff -f
+INIT
+  chmod 755 "$root/init"
+  pack "$root" "$1"
+}
+
 # pack FOLDER FILE makes an initrd of a folder, and removes the folder.
 pack() {
   local root=$1
@@ -140,7 +179,8 @@ complete() {
   for loader in "${loaders[@]}"; do
     [ -s "$out/loaders/${loader%%:*}" ] || return 1
   done
-  [ -s "$out/files/vmlinuz" ] && [ -s "$out/files/initrd.img" ] && [ -s "$out/files/second.img" ]
+  [ -s "$out/files/vmlinuz" ] && [ -s "$out/files/initrd.img" ] && [ -s "$out/files/second.img" ] &&
+    [ -s "$out/files/installer.img" ]
 }
 
 [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || fail "needs Debian on amd64 (apt-get and dpkg)"
@@ -163,6 +203,7 @@ done
 install -m 644 "$new"/root/boot/vmlinuz-*-cloud-amd64 "$new/files/vmlinuz"
 make_initrd "$new/files/initrd.img"
 make_second_initrd "$new/files/second.img"
+make_installer "$new/files/installer.img" "$(echo "$new"/root/lib/modules/*-cloud-amd64/kernel)"
 rm -rf "$out/loaders" "$out/files"
 mv "$new/loaders" "$new/files" "$new/packages" "$out/"
 echo "hack/assets.sh: ready: $(tr '\n' ',' <"$out/packages" | sed 's/,$//; s/,/, /g')" >&2

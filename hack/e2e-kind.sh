@@ -29,6 +29,7 @@ rm -rf build/kind/logs
 mkdir build/kind/logs
 step hack/assets.sh build/assets
 step make image PLATFORMS=linux/amd64
+step make bin/kubectl-netboot
 step go test -c -tags kind -o build/kind/kind.test ./test/kind # here, where modules can be downloaded
 trap leave EXIT
 step hack/kind.sh up

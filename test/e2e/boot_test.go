@@ -11,12 +11,14 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/netboot-operator/netboot-operator/test/lab"
 )
 
 // How the server is asked by those who do not go through DHCP.
 const (
-	tftpServer = "tftp://" + serverAddress + "/"
-	httpServer = "http://" + serverAddress + ":8080/"
+	tftpServer = "tftp://" + lab.ServerAddress + "/"
+	httpServer = "http://" + lab.ServerAddress + ":8080/"
 )
 
 // wantArgs are the kernel's arguments of testdata/objects.yaml: the profile's, with the machine's name, address and
@@ -31,27 +33,27 @@ func wantArgs() []string {
 
 func TestBIOSPXELINUX(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	l := newSite(t)
 	l.serveCluster(t)
-	l.dhcp(t, "pxelinux.0", "pxelinux.0") // the ROM is iPXE, and chains to PXELINUX
+	l.DHCP(t, "pxelinux.0", "pxelinux.0") // the ROM is iPXE, and chains to PXELINUX
 	l.checkBootPXELINUX(t)
 }
 
 // Nothing is in the cache when the machine asks for its kernel: the upstream answers no earlier.
 func TestStandaloneBIOSPXELINUXColdCache(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	l := newSite(t)
 	l.hold = make(chan struct{})
 	l.serveStandalone(t)
-	l.dhcp(t, "pxelinux.0", "pxelinux.0")
+	l.DHCP(t, "pxelinux.0", "pxelinux.0")
 	const config = "pxelinux.cfg/01-52-54-00-aa-bb-01"
-	go l.whenServed(t, config, func() {
+	go l.WhenServed(t, config, func() {
 		if n := l.fetched.Load(); n != 0 {
 			t.Errorf("the upstream has answered %d requests before the machine had its configuration", n)
 		}
 		close(l.hold)
 	})
-	line := l.boot(t, seaBIOS())
+	line := l.boot(t, lab.SeaBIOS())
 	checkCommandLine(t, line, commandLinePXELINUX(l.read(t, tftpServer+config, readPXELINUX)))
 	if n := l.fetched.Load(); n != 3 {
 		t.Errorf("the upstream has answered %d requests, want one for each of 3 files", n)
@@ -60,50 +62,52 @@ func TestStandaloneBIOSPXELINUXColdCache(t *testing.T) {
 
 func TestUEFISignedGRUB(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	l := newSite(t)
 	l.serveCluster(t)
-	l.dhcp(t, "grubnetx64.efi.signed", "grubnetx64.efi.signed")
+	l.DHCP(t, "grubnetx64.efi.signed", "grubnetx64.efi.signed")
 	// This GRUB asks for /grub/grub.cfg; what it gets there leads it to its own file.
 	h := l.read(t, tftpServer+"grub/grub.cfg-01-52-54-00-aa-bb-01", readGRUB)
-	checkCommandLine(t, l.boot(t, ovmf(false)), commandLineGRUB(h))
+	checkCommandLine(t, l.boot(t, lab.OVMF(false)), commandLineGRUB(h))
 }
 
 // All that the machine needs is in the cache, and the upstream is gone.
 func TestUEFIiPXEWithoutUpstream(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	l := newSite(t)
 	kubectl := l.serveCluster(t)
 	kubectl("wait", "--for=condition=ArtifactsReady", "--timeout=180s", "bootprofile/debian")
 	l.upstream.CloseClientConnections()
 	l.upstream.Close()
-	l.dhcp(t, "ipxe.efi", httpServer+"boot.ipxe")
-	l.checkBootIPXE(t, ovmf(false))
+	l.DHCP(t, "ipxe.efi", httpServer+"boot.ipxe")
+	l.checkBootIPXE(t, lab.OVMF(false))
+	// It starts the kernel without a word on the last bytes of the initrd, and has got all of it.
+	kubectl("wait", "--for=jsonpath={.status.lastBoot.stage}=Done", "--timeout=60s", "machine/node-01")
 }
 
 func TestUEFIHTTPBoot(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	l := newSite(t)
 	l.serveCluster(t)
-	l.dhcp(t, httpServer+"snponly.efi", httpServer+"boot.ipxe")
-	l.checkBootIPXE(t, ovmf(true))
+	l.DHCP(t, httpServer+"snponly.efi", httpServer+"boot.ipxe")
+	l.checkBootIPXE(t, lab.OVMF(true))
 }
 
-func (l *lab) checkBootPXELINUX(t *testing.T) {
+func (l *site) checkBootPXELINUX(t *testing.T) {
 	t.Helper()
 	h := l.read(t, tftpServer+"pxelinux.cfg/01-52-54-00-aa-bb-01", readPXELINUX)
-	checkCommandLine(t, l.boot(t, seaBIOS()), commandLinePXELINUX(h))
+	checkCommandLine(t, l.boot(t, lab.SeaBIOS()), commandLinePXELINUX(h))
 }
 
-func (l *lab) checkBootIPXE(t *testing.T, f firmware) {
+func (l *site) checkBootIPXE(t *testing.T, f lab.Firmware) {
 	t.Helper()
 	h := l.read(t, httpServer+"ipxe?mac=52-54-00-aa-bb-01&arch=x86_64&platform=efi", readIPXE)
 	checkCommandLine(t, l.boot(t, f), commandLineIPXE(h))
 }
 
 // read asks the server for a boot configuration, by the name that the machine will use.
-func (l *lab) read(t *testing.T, url string, read func(string) (handover, error)) handover {
+func (l *site) read(t *testing.T, url string, read func(string) (handover, error)) handover {
 	t.Helper()
-	h, err := read(l.get(t, url))
+	h, err := read(l.Get(t, url))
 	if err != nil {
 		t.Fatalf("%s: %v", url, err)
 	}

@@ -6,10 +6,8 @@
 package e2e
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -17,45 +15,45 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/netboot-operator/netboot-operator/test/controlplane"
+	"github.com/netboot-operator/netboot-operator/test/lab"
 )
 
 // serveCluster starts the server under test against an API server, as a node of a cluster would run it, then applies
 // the objects and waits until they are reported ready.
-func (l *lab) serveCluster(t *testing.T) (kubectl func(args ...string)) {
+func (l *site) serveCluster(t *testing.T) (kubectl func(args ...string)) {
 	t.Helper()
 	kubeconfig := l.startAPIServer(t)
-	binaries := strings.TrimSpace(run(t, "", "../../hack/controlplane.sh"))
+	binaries := strings.TrimSpace(lab.Run(t, "", "../../hack/controlplane.sh"))
 	kubectl = func(args ...string) {
 		t.Helper()
-		run(t, "", filepath.Join(binaries, "kubectl"), append([]string{"--kubeconfig", kubeconfig}, args...)...)
+		lab.Run(t, "", filepath.Join(binaries, "kubectl"), append([]string{"--kubeconfig", kubeconfig}, args...)...)
 	}
-	l.serve(t, kubeconfig)
+	l.Serve(t, kubeconfig)
 	kubectl("apply", "-f", l.objects(t))
 	kubectl("wait", "--for=condition=Ready", "--timeout=180s", "bootprofile/debian", "machine/node-01")
 	return kubectl
 }
 
 // serveStandalone starts the server under test with the objects in a folder.
-func (l *lab) serveStandalone(t *testing.T) {
+func (l *site) serveStandalone(t *testing.T) {
 	t.Helper()
-	l.serve(t, "", "--manifests", filepath.Dir(l.objects(t)))
+	l.Serve(t, "", "--manifests", filepath.Dir(l.objects(t)))
 }
 
 // startAPIServer starts an API server, makes it reachable for the server under test and returns a kubeconfig.
-func (l *lab) startAPIServer(t *testing.T) (kubeconfig string) {
+func (l *site) startAPIServer(t *testing.T) (kubeconfig string) {
 	t.Helper()
 	config := controlplane.Start(t)
 	address := config.Host
 	if u, err := url.Parse(config.Host); err == nil && u.Host != "" {
 		address = u.Host
 	}
-	l.forward(t, address)
+	l.Forward(t, address)
 
 	const name = "e2e"
 	file := clientcmdapi.NewConfig()
@@ -73,9 +71,9 @@ func (l *lab) startAPIServer(t *testing.T) (kubeconfig string) {
 }
 
 // objects writes testdata/objects.yaml into a folder of its own, filled in for an upstream server that it starts.
-func (l *lab) objects(t *testing.T) string {
+func (l *site) objects(t *testing.T) string {
 	t.Helper()
-	files := filepath.Join(assets(t), "files")
+	files := filepath.Join(lab.Assets(t), "files")
 	l.startUpstream(t, files)
 	template, err := os.ReadFile("testdata/objects.yaml")
 	if err != nil {
@@ -97,7 +95,7 @@ func (l *lab) objects(t *testing.T) string {
 
 // startUpstream starts the server that the kernel and the initrds come from, on the boot server's own loopback address.
 // It answers nothing while l.hold is open.
-func (l *lab) startUpstream(t *testing.T, files string) {
+func (l *site) startUpstream(t *testing.T, files string) {
 	t.Helper()
 	handler := http.FileServer(http.Dir(files))
 	l.upstream = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -112,70 +110,9 @@ func (l *lab) startUpstream(t *testing.T, files string) {
 		handler.ServeHTTP(w, r)
 	}))
 	_ = l.upstream.Listener.Close() // its own, in this namespace
-	l.upstream.Listener = l.listen(t, "127.0.0.1:0")
+	l.upstream.Listener = l.Listen(t, "127.0.0.1:0")
 	l.upstream.Start()
 	t.Cleanup(l.upstream.Close)
-}
-
-// serve starts bin/netboot on its real ports in the server's namespace and waits until it is ready.
-func (l *lab) serve(t *testing.T, kubeconfig string, flags ...string) {
-	t.Helper()
-	binary, err := filepath.Abs("../../bin/netboot")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(binary); err != nil {
-		t.Fatalf("%v: run make build", err)
-	}
-	ended := l.start(t.Context(), t, l.server, "netboot", append([]string{
-		"env", "KUBECONFIG=" + kubeconfig, binary, "serve", "--loaders-dir", filepath.Join(assets(t), "loaders"),
-		"--data-dir", t.TempDir(), "--metrics-bind-address", "127.0.0.1:8081",
-	}, flags...)...)
-
-	ready := http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, network, address string) (connection net.Conn, err error) {
-			return connection, inside(l.server, func() error {
-				connection, err = new(net.Dialer).DialContext(ctx, network, address)
-				return err
-			})
-		},
-	}}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
-	for tick := time.NewTicker(100 * time.Millisecond); ; {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:8081/readyz", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		response, err := ready.Do(request)
-		if err == nil {
-			_ = response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				return
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-ended:
-			t.Fatal("netboot ended before it was ready")
-		case <-ctx.Done():
-			t.Fatalf("netboot is not ready after three minutes: %v", err)
-		}
-	}
-}
-
-// assets returns the folder that hack/assets.sh fills.
-func assets(t *testing.T) string {
-	t.Helper()
-	folder, err := filepath.Abs("../../build/assets")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(folder, "files/vmlinuz")); err != nil {
-		t.Fatalf("%v: run hack/assets.sh", err)
-	}
-	return folder
 }
 
 func digest(t *testing.T, file string) string {

@@ -19,11 +19,11 @@ import (
 
 const chart = root + "/charts/netboot-operator"
 
-var update = flag.Bool("update", false, "write testdata/everything.golden.yaml") //nolint:gochecknoglobals // a flag of the test binary
+var update = flag.Bool("update", false, "write testdata/*.golden.yaml") //nolint:gochecknoglobals // a flag of the test binary
 
 func TestChartLints(t *testing.T) {
 	t.Log(run(t, "helm", "lint", "--strict", chart))
-	t.Log(run(t, "helm", "lint", "--strict", chart, "--values", "testdata/everything.yaml"))
+	t.Log(run(t, "helm", "lint", "--strict", chart, "--values", "testdata/everything.yaml", "--values", "testdata/monitoring.yaml"))
 }
 
 // render returns the objects that the chart makes of values, without the CRDs.
@@ -33,19 +33,20 @@ func render(t *testing.T, args ...string) string {
 }
 
 func TestChartRendersEverything(t *testing.T) {
-	got := render(t, "--values", "testdata/everything.yaml") + "\n"
-	const golden = "testdata/everything.golden.yaml"
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
+	for _, values := range []string{"testdata/everything", "testdata/monitoring"} {
+		got, golden := render(t, "--values", values+".yaml")+"\n", values+".golden.yaml"
+		if *update {
+			if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("the chart renders something else (-want +got):\n%s", diff)
+		if diff := cmp.Diff(string(want), got); diff != "" {
+			t.Errorf("the chart renders something else with %s.yaml (-want +got):\n%s", values, diff)
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ func TestKind(t *testing.T) {
 		{"install as documented", c.install},
 		{"pod security", c.podSecurity},
 		{"boot from two nodes", c.boots},
+		{"kubectl plugin", c.plugin},
 		{"samples", c.samples},
 		{"upgrade under load", c.upgrade},
 		{"drain a node under load", c.drain},

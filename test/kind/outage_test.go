@@ -31,6 +31,18 @@ const restartWithin = 2 * time.Minute
 // outage takes the API server away under load, and kills the pod of one node meanwhile: it must come back from its snapshot.
 func (c *cluster) outage(t *testing.T) {
 	t.Helper()
+	eventually(t, "server-01, which has booted, to get another policy", patience, func() error {
+		_, err := try(t.Context(), "kubectl", "patch", "machine", "server-01", "--type=merge", "-p", `{"spec":{"bootPolicy":"Continuous"}}`)
+		return err
+	})
+	for _, n := range c.workers {
+		eventually(t, "server-01 to boot again from "+n.name, patience, func() error {
+			if got := c.get(t, n, "pxelinux.cfg/01-52-54-00-12-34-56"); !strings.Contains(got, "DEFAULT netboot") {
+				return errors.New(got)
+			}
+			return nil
+		})
+	}
 	l := c.load(t)
 	onNode(t, c.control, "mv", apiServer, parked)
 	t.Cleanup(func() { // whatever fails: the next look at this cluster wants an API server
