@@ -62,6 +62,13 @@ func firmwareRows(t *testing.T) []firmwareRow {
 			firmware: uefi, file: signed, spec: payload, rules: "udp sport 69 @th,64,16 6 drop",
 		},
 		{
+			row: row{
+				name: "NAT knows the server's first port only", with: "UEFI PXE; --tftp-ports=ephemeral", profile: "payload",
+				want: is(attempt.CauseAnswersLost),
+			},
+			firmware: uefi, file: signed, spec: payload, rules: "udp sport 1024-65535 drop", flags: []string{"--tftp-ports", "ephemeral"},
+		},
+		{
 			row:      row{name: "packets over 1300 bytes are lost (MTU)", with: "UEFI PXE", profile: "payload", want: is(attempt.CausePathMTU)},
 			firmware: uefi, file: signed, spec: payload, rules: "ip length gt 1300 drop",
 		},

@@ -33,6 +33,7 @@ type firmwareRow struct {
 	spec     string   // of the BootProfile that is called as row.profile is
 	rules    string   // of nftables for what the server sends, on the LAN's side of its cable; empty: none
 	again    bool     // it boots again when it resets
+	flags    []string // for the server
 }
 
 // How long the server waits before it says that a boot has stopped. Firmware in QEMU needs some seconds from a step to the next.
@@ -76,8 +77,10 @@ func (r *firmwareRow) run(t *testing.T, name string) result {
 	if err := os.WriteFile(filepath.Join(manifests, "all.yaml"), []byte(r.objects()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l.Serve(t, "", "--manifests", manifests, "--files-dir", firmwareFiles(t), "--loaders-dir", loaderFolder(t, ""),
-		"--boot-quiet", firmwareQuiet.String(), "--install-quiet", firmwareInstallQuiet.String())
+	l.Serve(t, "", append([]string{
+		"--manifests", manifests, "--files-dir", firmwareFiles(t), "--loaders-dir", loaderFolder(t, ""),
+		"--boot-quiet", firmwareQuiet.String(), "--install-quiet", firmwareInstallQuiet.String(),
+	}, r.flags...)...)
 	if r.rules != "" {
 		lab.Run(t, "table netdev faults { chain sent { type filter hook ingress device \"server\" priority 0; "+r.rules+"; }; }",
 			"ip", "netns", "exec", l.LAN, "nft", "-f", "-")
