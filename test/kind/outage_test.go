@@ -25,6 +25,9 @@ const (
 // serving is the pattern of our servers' command lines, for pgrep: the pods' probes are programs of the same name.
 const serving = "^/netboot serve "
 
+// snapshotFile is the pod's, on its node.
+const snapshotFile = "/var/lib/kubelet/pods/*/volumes/kubernetes.io~empty-dir/*/snapshot/objects.json"
+
 // restartWithin is how long a node may be without a server after its process was killed: the kubelet starts it again.
 const restartWithin = 2 * time.Minute
 
@@ -32,7 +35,7 @@ const restartWithin = 2 * time.Minute
 func (c *cluster) outage(t *testing.T) {
 	t.Helper()
 	eventually(t, "server-01, which has booted, to get another policy", patience, func() error {
-		_, err := try(t.Context(), "kubectl", "patch", "machine", "server-01", "--type=merge", "-p", `{"spec":{"bootPolicy":"Continuous"}}`)
+		_, err := try(t.Context(), "kubectl", "patch", "machine", "server-01", "--type=merge", "-p", `{"spec":{"bootPolicy":"Continuous","kernelArgs":["before=outage"]}}`)
 		return err
 	})
 	for _, n := range c.workers {
@@ -41,6 +44,11 @@ func (c *cluster) outage(t *testing.T) {
 				return errors.New(got)
 			}
 			return nil
+		})
+		// What took long to write, as a thousand Machines did, is written more rarely.
+		eventually(t, "the snapshot of "+n.name+" to have that, too", patience, func() error {
+			_, err := try(t.Context(), "docker", "exec", n.name, "sh", "-c", "grep -q before=outage "+snapshotFile)
+			return err
 		})
 	}
 	l := c.load(t)
